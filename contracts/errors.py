@@ -1,0 +1,76 @@
+"""The whole tree of errors that emotrace raises on purpose.
+
+Each message says what was found, what was expected and what to do. The command line prints the message alone and
+exits with the class's ``exit_code``; a traceback shown to a user is a defect.
+
+- EmotraceError
+  - UsageError: a setting, option or argument cannot be used
+  - SourceError: a video cannot be read
+  - ModelError: a model file, card or detector cannot be used
+  - DataError: a training or evaluation data set cannot be used
+  - MessageError: a stream entry does not hold what the contract says
+  - ServiceError: Redis or the database is out of reach, or stayed so
+  - LedgerError: frames or faces do not add up
+  - OutputError: a result file cannot be written
+  - InterruptedRunError: a run ended before its source did
+"""
+
+
+class EmotraceError(Exception):
+    """The root; catch this at a process's entry point only."""
+
+    exit_code = 1
+
+
+class UsageError(EmotraceError):
+    """A setting, option or argument cannot be used."""
+
+    exit_code = 2
+
+
+class SourceError(EmotraceError):
+    """A video cannot be read."""
+
+    exit_code = 3
+
+
+class ModelError(EmotraceError):
+    """A model file, model card or face detector cannot be used."""
+
+    exit_code = 4
+
+
+class DataError(EmotraceError):
+    """A training or evaluation data set cannot be used."""
+
+    exit_code = 5
+
+
+class MessageError(EmotraceError):
+    """A stream entry does not hold what the contract says."""
+
+    exit_code = 6
+
+
+class ServiceError(EmotraceError):
+    """Redis or the database is out of reach, and stayed so through the bounded retries."""
+
+    exit_code = 7
+
+
+class LedgerError(EmotraceError):
+    """Frames or faces do not add up: something was lost without a reason, which is a defect."""
+
+    exit_code = 8
+
+
+class OutputError(EmotraceError):
+    """A result file cannot be written."""
+
+    exit_code = 9
+
+
+class InterruptedRunError(EmotraceError):
+    """A run ended before its source did; what was analysed is stored."""
+
+    exit_code = 130

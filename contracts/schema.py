@@ -1,0 +1,112 @@
+"""The tables, as SQLAlchemy Core objects. A change here needs a migration in ``contracts/migrations/versions``."""
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+from contracts.emotions import EMOTIONS
+
+metadata = MetaData()
+_UUID = String(36)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("source_id", _UUID, primary_key=True),
+    Column("kind", String(16), nullable=False),  # "file"; cameras follow
+    Column("url", Text, nullable=False),
+    Column("name", Text, nullable=False),
+    Column("created_at", Double, nullable=False),
+    UniqueConstraint("kind", "url"),
+)
+
+models = Table(
+    "models",
+    metadata,
+    Column("model_id", String(80), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("card", JSON, nullable=False),
+    Column("created_at", Double, nullable=False),
+)
+
+# One uninterrupted reading of a source. Times called _at are Unix seconds.
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("session_id", _UUID, primary_key=True),
+    Column("source_id", _UUID, ForeignKey("sources.source_id"), nullable=False),
+    Column("model_id", String(80), ForeignKey("models.model_id"), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("fingerprint", String(80), nullable=False),  # the file's SHA-256
+    Column("settings", JSON, nullable=False),  # what decides the rows: fps, detector, profile
+    Column("facts", JSON, nullable=False),  # what the reader found: codec, size, duration, repairs
+    Column("time_base_num", BigInteger),
+    Column("time_base_den", BigInteger),
+    Column("start_pts", BigInteger),
+    Column("num_packets", BigInteger),
+    Column("num_frames", BigInteger),
+    Column("started_at", Double, nullable=False),
+    Column("ended_at", Double),
+    Column("error", Text),
+)
+
+tracks = Table(
+    "tracks",
+    metadata,
+    Column("session_id", _UUID, ForeignKey("sessions.session_id"), primary_key=True),
+    Column("track_id", Integer, primary_key=True, autoincrement=False),
+    Column("start_pts", BigInteger, nullable=False),
+    Column("end_pts", BigInteger, nullable=False),
+    Column("start_s", Double, nullable=False),
+    Column("end_s", Double, nullable=False),
+    Column("num_faces", BigInteger, nullable=False),
+)
+
+emotions = Table(
+    "emotions",
+    metadata,
+    Column("session_id", _UUID, ForeignKey("sessions.session_id"), primary_key=True),
+    Column("track_id", Integer, primary_key=True, autoincrement=False),
+    Column("pts", BigInteger, primary_key=True, autoincrement=False),
+    Column("frame_index", BigInteger, nullable=False),
+    Column("time_s", Double, nullable=False),
+    *(Column(name, Double, nullable=False) for name in ("x1", "y1", "x2", "y2", "detection_score", "quality")),
+    *(Column(name, Double, nullable=False) for name in EMOTIONS),
+    Column("model_id", String(80), nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# The frames of a session in order: stretches of one state. Frames that were not sampled lie inside the stretches.
+coverage = Table(
+    "coverage",
+    metadata,
+    Column("session_id", _UUID, ForeignKey("sessions.session_id"), primary_key=True),
+    Column("start_pts", BigInteger, primary_key=True, autoincrement=False),
+    Column("state", String(24), primary_key=True),  # contracts.ledger: analysed, undecodable or a skip reason
+    Column("start_s", Double, nullable=False),
+    Column("end_s", Double, nullable=False),
+    Column("num_frames", BigInteger, nullable=False),  # of this state; for undecodable: packets
+    Column("num_not_sampled", BigInteger, nullable=False),
+    Column("num_faces", BigInteger, nullable=False),
+)
+
+# Crop sequences that no worker could use; (session, track, first_pts) identifies a sequence.
+rejections = Table(
+    "rejections",
+    metadata,
+    Column("session_id", _UUID, ForeignKey("sessions.session_id"), primary_key=True),
+    Column("track_id", Integer, primary_key=True, autoincrement=False),
+    Column("first_pts", BigInteger, primary_key=True, autoincrement=False),
+    Column("num_faces", BigInteger, nullable=False),
+    Column("reason", Text, nullable=False),
+)

@@ -1,0 +1,87 @@
+"""Keep account of every frame as stretches of one state, in rows that the ledger is computed from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from contracts import ledger
+
+# Stretches end at multiples of this time too, so that the rows of a long recording can be written as it goes.
+_STRETCH_S = 60.0
+
+
+@dataclass
+class _Stretch:
+    start_pts: int
+    state: str
+    start_s: float
+    end_s: float
+    num_frames: int = 0
+    num_not_sampled: int = 0
+    num_faces: int = 0
+
+
+class CoverageRecorder:
+    """Collects frames in order of time; ``take_rows`` gives the rows that are new or have grown.
+
+    A stretch lasts until the next one begins. Its start depends on the frames alone, so a second reading writes the
+    same rows. Frames that were not sampled are counted within the stretch they lie in.
+    """
+
+    def __init__(self, session_id: str) -> None:
+        self._session_id = session_id
+        self._current: _Stretch | None = None
+        self._unwritten: list[_Stretch] = []
+
+    def add_frame(self, pts: int, time_s: float, state: str, num_faces: int = 0) -> None:
+        """Count one frame in ``state`` (see ``contracts.ledger``), of which ``num_faces`` go to inference."""
+        current = self._current
+        if current is not None:
+            current.end_s = max(current.end_s, time_s)
+        if state == ledger.NOT_SAMPLED and current is not None:
+            current.num_not_sampled += 1
+            return
+        is_new_page = current is not None and int(time_s / _STRETCH_S) != int(current.start_s / _STRETCH_S)
+        if current is None or state != current.state or is_new_page:
+            current = self._begin(pts, time_s, state)
+        current.num_frames += 1
+        current.num_faces += num_faces
+
+    def add_undecodable(self, pts: int, time_s: float) -> None:
+        """Count one packet that never became a picture."""
+        current = self._current
+        if current is None or current.state != ledger.UNDECODABLE:
+            current = self._begin(pts, time_s, ledger.UNDECODABLE)
+        current.num_frames += 1
+        current.end_s = max(current.end_s, time_s)
+
+    def add_missing(self, pts: int, start_s: float, end_s: float, state: str) -> None:
+        """Note a stretch of time of which no frame was read at all, such as the rest of an interrupted recording."""
+        stretch = self._begin(pts, start_s, state)
+        stretch.end_s = end_s
+
+    def take_rows(self, frame_s: float = 0.0) -> list[dict[str, Any]]:
+        """Return rows for the coverage table. ``frame_s`` is how long the last frame is taken to last."""
+        unwritten, self._unwritten = self._unwritten, []
+        if self._current is not None:
+            # It may still grow: written again next time, the longer version replaces the shorter.
+            self._unwritten.append(self._current)
+        return [
+            {
+                "session_id": self._session_id,
+                "start_pts": stretch.start_pts,
+                "state": stretch.state,
+                "start_s": stretch.start_s,
+                "end_s": stretch.end_s + (frame_s if stretch is self._current else 0.0),
+                "num_frames": stretch.num_frames,
+                "num_not_sampled": stretch.num_not_sampled,
+                "num_faces": stretch.num_faces,
+            }
+            for stretch in unwritten
+        ]
+
+    def _begin(self, pts: int, time_s: float, state: str) -> _Stretch:
+        if self._current is not None:
+            self._current.end_s = max(self._current.end_s, time_s)
+        self._current = _Stretch(pts, state, time_s, time_s)
+        self._unwritten.append(self._current)
+        return self._current

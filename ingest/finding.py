@@ -1,0 +1,87 @@
+"""Find the faces of a frame: in small regions around the known ones, and in the whole frame when that is called for.
+
+A pass over the whole frame costs ten times a region's. It runs about once a second, at once after a scene cut, when a
+known face is not found in its region, and on every frame while no face is known.
+"""
+
+from collections.abc import Sequence
+
+from contracts.messages import Box
+from ingest.images import VideoImage
+from models.detection import Detection, FaceDetector
+
+FULL_PASS_INTERVAL_S = 1.0
+# A region is this many times as long as the last box; a face may move 0.4 of its size between analysed frames.
+_REGION_FACTOR = 1.8
+_SAME_FACE_IOU = 0.4
+
+
+class FaceFinder:
+    """Finds faces frame by frame; it remembers only when it last looked at a whole frame."""
+
+    def __init__(self, detector: FaceDetector) -> None:
+        self.detector = detector
+        self._next_full_pass_s = 0.0
+
+    def find(self, image: VideoImage, time_s: float, known: Sequence[Box], is_cut: bool) -> list[Detection]:
+        """Return the faces, in the frame's pixels, best first. ``known`` are the boxes of faces seen a moment ago."""
+        found: list[Detection] = []
+        is_one_lost = False
+        for box in [] if is_cut else known:
+            near = self._search(image, _find_region(box, image), self.detector.region_size_px)
+            # Another face may stand in the same region; the one that overlaps most is the one looked for.
+            best = max(near, key=lambda detection: compute_iou(detection.box, box), default=None)
+            if best is None or compute_iou(best.box, box) == 0:
+                is_one_lost = True
+            else:
+                found.append(best)
+        if is_cut or is_one_lost or not known or time_s >= self._next_full_pass_s:
+            whole = (0.0, 0.0, float(image.width), float(image.height))
+            found += self._search(image, whole, self.detector.full_size_px)
+            self._next_full_pass_s = time_s + FULL_PASS_INTERVAL_S
+        return _drop_duplicates(found)
+
+    def _search(self, image: VideoImage, region: Box, size_px: int) -> list[Detection]:
+        """Return the faces within ``region``, looked at in a copy whose longest side is at most ``size_px``."""
+        left, top, right, bottom = region
+        scale = min(size_px / max(right - left, bottom - top), 1.0 if size_px == self.detector.full_size_px else 4.0)
+        width, height = max(1, round((right - left) * scale)), max(1, round((bottom - top) * scale))
+        picture = image.read_rgb(region, width, height)
+        scale_x, scale_y = (right - left) / width, (bottom - top) / height
+        return [
+            Detection(
+                (left + x1 * scale_x, top + y1 * scale_y, left + x2 * scale_x, top + y2 * scale_y), detection.score
+            )
+            for detection in self.detector.detect(picture)
+            for x1, y1, x2, y2 in [detection.box]
+        ]
+
+
+def compute_iou(a: Box, b: Box) -> float:
+    """Return the intersection over union of two boxes."""
+    width = min(a[2], b[2]) - max(a[0], b[0])
+    height = min(a[3], b[3]) - max(a[1], b[1])
+    if width <= 0 or height <= 0:
+        return 0.0
+    shared = width * height
+    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def _find_region(box: Box, image: VideoImage) -> Box:
+    x1, y1, x2, y2 = box
+    half = max(x2 - x1, y2 - y1) * _REGION_FACTOR / 2
+    centre_x, centre_y = (x1 + x2) / 2, (y1 + y2) / 2
+    left, top = max(0, int(centre_x - half)), max(0, int(centre_y - half))
+    right, bottom = min(image.width, int(centre_x + half)), min(image.height, int(centre_y + half))
+    # A box outside the picture still needs a region of some size, in which nothing will be found.
+    left, top = min(left, image.width - 1), min(top, image.height - 1)
+    return float(left), float(top), float(max(right, left + 1)), float(max(bottom, top + 1))
+
+
+def _drop_duplicates(detections: list[Detection]) -> list[Detection]:
+    """Keep one detection of each face. Earlier ones win: a region shows the face larger than the whole frame does."""
+    kept: list[Detection] = []
+    for detection in detections:
+        if all(compute_iou(detection.box, other.box) < _SAME_FACE_IOU for other in kept):
+            kept.append(detection)
+    return kept

@@ -1,0 +1,229 @@
+"""Read a recording's frames in order of time, whatever state the file is in.
+
+Every packet becomes a frame or an ``UndecodablePacket``: nothing is left out without a word. Time stays an integer pts
+in units of the stream's time base; the reader hands on strictly increasing pts and flags those it had to repair.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+
+from contracts.errors import SourceError
+from ingest.images import VideoImage
+from ingest.sources import SourceFacts, open_recording, read_facts
+
+# A file whose container yields nothing but errors ends after this many in a row.
+_MAX_DEMUX_ERRORS = 1000
+# A jump back of at least this much is a new clock, whose own intervals are kept; less is a slip of single frames.
+_CLOCK_RESET_S = 1.0
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One decoded picture. ``time_s`` counts from the session's first frame; ``is_repaired``: its pts was unusable."""
+
+    index: int
+    pts: int
+    time_s: float
+    image: VideoImage
+    is_repaired: bool
+
+
+@dataclass(frozen=True)
+class UndecodablePacket:
+    """A packet that never became a picture, with the pts and time it would have had as far as they are known."""
+
+    pts: int
+    time_s: float
+
+
+class FrameClock:
+    """Turns what a file says about time into strictly increasing pts."""
+
+    def __init__(self, time_base: Fraction, average_fps: float) -> None:
+        self.time_base = time_base
+        self.start_pts: int | None = None
+        self.last_pts: int | None = None
+        self.num_repaired = 0
+        self.min_interval = 0
+        self.max_interval = 0
+        self._offset = 0
+        self._interval = max(1, round(1 / (time_base * Fraction(average_fps or 25).limit_denominator(100_000))))
+
+    def read_pts(self, pts: int | None) -> tuple[int, bool]:
+        """Return the pts to use and whether it had to be repaired.
+
+        A missing one is the last one and a usual interval; a repeated or slightly backward one the next free tick;
+        after a jump back the file's own intervals go on from the last frame.
+        """
+        if self.last_pts is None:
+            self.start_pts = self.last_pts = pts or 0
+            self.num_repaired += pts is None
+            return self.last_pts, pts is None
+        last = self.last_pts
+        fixed = last + self._interval if pts is None else pts + self._offset
+        is_repaired = pts is None or fixed <= last
+        if fixed <= last:
+            if float((last - fixed) * self.time_base) >= _CLOCK_RESET_S:
+                self._offset += last + self._interval - fixed
+                fixed = last + self._interval
+            else:
+                fixed = last + 1
+        if is_repaired:
+            self.num_repaired += 1
+        else:
+            self._interval = fixed - last
+            self.min_interval = min(self.min_interval or self._interval, self._interval)
+            self.max_interval = max(self.max_interval, self._interval)
+        self.last_pts = fixed
+        return fixed, is_repaired
+
+    def place(self, pts: int | None) -> int:
+        """Return where a packet without a picture belongs: at its own pts, but not before the last frame."""
+        last = self.last_pts or 0
+        return last if pts is None else max(last, pts + self._offset)
+
+    def to_seconds(self, pts: int) -> float:
+        """Return seconds from the first frame."""
+        return float((pts - (self.start_pts or 0)) * self.time_base)
+
+    @property
+    def is_variable(self) -> bool:
+        """Whether the intervals between frames differ by more than rounding to the time base explains."""
+        return self.max_interval - self.min_interval > 2 + 0.1 * self.min_interval
+
+
+class FrameReader:
+    """Iterate over a recording: ``for item in reader`` yields frames and undecodable packets.
+
+    ``facts`` is there once the iteration has begun, the counts grow with it. The file is open only while iterating.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.facts: SourceFacts | None = None
+        self.clock = FrameClock(Fraction(1, 1), 0)
+        self.num_packets = 0
+        self.num_frames = 0
+        self.num_flagged = 0  # pictures that the decoder itself called corrupt
+
+    def __iter__(self) -> Iterator[Frame | UndecodablePacket]:
+        with open_recording(self.path) as (container, stream):
+            self.facts = read_facts(container, stream)
+            self.clock = FrameClock(Fraction(*self.facts.time_base), self.facts.average_fps)
+            waiting = _WaitingPackets()
+            try:
+                yield from self._read(container, stream, waiting)
+            except GeneratorExit:
+                # Whoever stops reading early has not read what is still inside the decoder.
+                self.num_packets -= len(waiting)
+                raise
+        if self.num_frames == 0:
+            raise SourceError(
+                f"{self.path} opened as {self.facts.codec} video, but none of its {self.num_packets} packets could be "
+                "decoded. It is damaged beyond repair, or encrypted."
+            )
+
+    def _read(
+        self,
+        container: av.container.InputContainer,
+        stream: av.video.stream.VideoStream,
+        waiting: "_WaitingPackets",
+    ) -> Iterator[Frame | UndecodablePacket]:
+        for packet in _demux(container, stream):
+            if packet.size and not _is_hidden(packet, stream.codec_context.name):
+                self.num_packets += 1
+                waiting.add(packet.pts)
+            for picture in _decode(packet):
+                if not waiting:
+                    self.num_packets += 1  # a second picture in one packet counts as one of its own
+                yield from map(self._make_undecodable, waiting.take(picture.pts))
+                yield self._make_frame(picture)
+        yield from map(self._make_undecodable, waiting.take_all())
+
+    def _make_undecodable(self, pts: int | None) -> UndecodablePacket:
+        placed = self.clock.place(pts)
+        return UndecodablePacket(placed, self.clock.to_seconds(placed))
+
+    def _make_frame(self, picture: av.VideoFrame) -> Frame:
+        pts, is_repaired = self.clock.read_pts(picture.pts)
+        index = self.num_frames
+        self.num_frames += 1
+        self.num_flagged += bool(picture.is_corrupt)
+        return Frame(index, pts, self.clock.to_seconds(pts), VideoImage(picture), is_repaired)
+
+
+class _WaitingPackets:
+    """The pts of packets whose picture has not come out of the decoder yet."""
+
+    def __init__(self) -> None:
+        self._known: set[int] = set()
+        self._num_unknown = 0
+
+    def __len__(self) -> int:
+        return len(self._known) + self._num_unknown
+
+    def add(self, pts: int | None) -> None:
+        if pts is None or pts in self._known:
+            self._num_unknown += 1
+        else:
+            self._known.add(pts)
+
+    def take(self, pts: int | None) -> list[int]:
+        """Remove the packet of the picture at ``pts``; return those before it, which can no longer come out.
+
+        Decoders give pictures in order of presentation, so a packet that was passed over is lost.
+        """
+        if pts in self._known:
+            self._known.discard(pts)
+        elif self._num_unknown:
+            self._num_unknown -= 1
+        elif self._known:
+            self._known.discard(min(self._known))
+        lost = sorted(known for known in self._known if pts is not None and known < pts)
+        self._known.difference_update(lost)
+        return lost
+
+    def take_all(self) -> list[int | None]:
+        return [*sorted(self._known), *[None] * self._num_unknown]
+
+
+def _demux(
+    container: av.container.InputContainer, stream: av.video.stream.VideoStream
+) -> Iterator[av.Packet]:
+    """Yield packets, going on after damage, and the empty packet that flushes the decoder last."""
+    packets = container.demux(stream)
+    num_errors = 0
+    while num_errors < _MAX_DEMUX_ERRORS:
+        try:
+            packet = next(packets)
+        except StopIteration:
+            return
+        except av.error.FFmpegError:
+            # The generator is finished by its exception; a new one goes on where the container stands.
+            num_errors += 1
+            packets = container.demux(stream)
+            continue
+        if packet.size == 0 and packet.pts is not None:
+            continue  # AVI's mark for "the last picture stays"; decoding it would flush the decoder
+        yield packet
+
+
+def _decode(packet: av.Packet) -> list[av.VideoFrame]:
+    """Return the pictures that came out, none where the packet is damaged (its picture is counted as missing)."""
+    try:
+        return packet.decode()
+    except av.error.FFmpegError:
+        return []
+
+
+def _is_hidden(packet: av.Packet, codec: str) -> bool:
+    """Return whether a packet is not meant to be shown, and so is no frame of the recording.
+
+    An mp4's edit list may cut its first packets off; VP8 has pictures that serve as references only (RFC 6386,
+    section 9.1).
+    """
+    return packet.is_discard or (codec == "vp8" and not bytes(packet)[0] & 0x10)

@@ -1,0 +1,164 @@
+"""The ingest loop: from a recording's frames to crop sequences on the stream, with every frame accounted for.
+
+Each stage is called here and knows nothing of the others; a reader opens one file and reads down.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from contextlib import closing
+from dataclasses import dataclass
+from fractions import Fraction
+
+from contracts import ledger
+from contracts.messages import CropSequence
+from contracts.model_card import InputContract
+from contracts.stream import CropStream
+from ingest.finding import FaceFinder
+from ingest.frames import Frame, FrameReader, UndecodablePacket
+from ingest.quality import MIN_FACE_PX, compute_quality
+from ingest.recorder import SessionRecorder
+from ingest.sampling import FrameSampler
+from ingest.scenes import SceneCutDetector
+from ingest.tracking import Track, Tracker
+from ingest.windows import FaceCrop, WindowBuffer
+from models.alignment import crop_face, find_crop_square
+from models.detection import FaceDetector
+
+_SAVE_INTERVAL_S = 2.0
+_PROGRESS_INTERVAL_S = 0.2
+# A container's duration and its last frame differ by a frame or so in sound files; more is a missing end.
+_MISSING_END_S = 1.0
+
+
+@dataclass(frozen=True)
+class IngestOptions:
+    """What decides a recording's rows besides the model: ``fps`` None analyses every frame."""
+
+    fps: float | None
+    max_waiting_windows: int
+
+
+def ingest_recording(
+    reader: FrameReader,
+    detector: FaceDetector,
+    model_input: InputContract,
+    windows: WindowBuffer,
+    stream: CropStream,
+    recorder: SessionRecorder,
+    options: IngestOptions,
+    report_progress: Callable[[FrameReader, int], None],
+    should_stop: Callable[[], bool],
+) -> bool:
+    """Read a recording to its end, or until ``should_stop``; return whether the end was reached.
+
+    Raises:
+        SourceError: the recording cannot be read at all.
+        ServiceError: Redis or the database stayed out of reach.
+    """
+    finder, tracker, scenes = FaceFinder(detector), Tracker(detector.min_score), SceneCutDetector()
+    sampler: FrameSampler | None = None
+    num_faces = 0
+    ended: list[int] = []
+    next_save, next_progress = time.monotonic() + _SAVE_INTERVAL_S, 0.0
+    is_complete = True
+
+    def publish(sequences: Iterable[CropSequence]) -> None:
+        for sequence in sequences:
+            stream.wait_for_room(options.max_waiting_windows, should_stop)
+            stream.publish(sequence)
+
+    with closing(iter(reader)) as items:
+        for item in items:
+            if isinstance(item, UndecodablePacket):
+                recorder.coverage.add_undecodable(item.pts, item.time_s)
+                continue
+            frame = item
+            if should_stop():
+                recorder.coverage.add_frame(frame.pts, frame.time_s, ledger.INTERRUPTED)
+                is_complete = False
+                break
+            if sampler is None:
+                sampler = FrameSampler(options.fps, reader.clock.time_base)
+            if not sampler.is_due(frame.pts - (reader.clock.start_pts or 0)):
+                recorder.coverage.add_frame(frame.pts, frame.time_s, ledger.NOT_SAMPLED)
+                continue
+
+            is_cut = scenes.is_cut(frame.image.luma)
+            gone = tracker.break_all() if is_cut else []
+            detections = finder.find(frame.image, frame.time_s, tracker.list_known_boxes(), is_cut)
+            tracks, lost = tracker.update(detections, frame.time_s)
+            for track_id in (*gone, *lost):
+                publish(windows.flush(track_id))
+                ended.append(track_id)
+            faces_here = 0
+            for track in tracks:
+                face = make_face_crop(frame, track, detector, model_input)
+                if face is None:
+                    continue
+                publish(windows.add(track.track_id, face, track.is_break))
+                recorder.add_face(track.track_id, frame.pts, frame.time_s)
+                faces_here += 1
+            publish(windows.flush_overdue(frame.time_s))
+            recorder.coverage.add_frame(frame.pts, frame.time_s, _find_state(faces_here, bool(tracks)), faces_here)
+
+            num_faces += faces_here
+            now = time.monotonic()
+            if now >= next_progress:
+                report_progress(reader, num_faces)
+                next_progress = now + _PROGRESS_INTERVAL_S
+            if now >= next_save:
+                recorder.save(reader)
+                recorder.forget_tracks(ended)
+                ended.clear()
+                next_save = time.monotonic() + _SAVE_INTERVAL_S
+
+    publish(windows.flush_all())
+    _note_missing_end(reader, recorder, is_complete)
+    recorder.save(reader, frame_s=_find_frame_s(reader))
+    report_progress(reader, num_faces)
+    return is_complete
+
+
+def make_face_crop(
+    frame: Frame, track: Track, detector: FaceDetector, model_input: InputContract
+) -> FaceCrop | None:
+    """Return the track's face in this frame as the model wants it, or None where it is too small to say anything."""
+    side_factor = model_input.framing.side
+    _, _, side_px = find_crop_square(track.box, detector.framing, side_factor)
+    if side_px < MIN_FACE_PX:
+        return None
+    crop = crop_face(frame.image.luma, track.box, detector.framing, model_input.size_px, side_factor)
+    return FaceCrop(
+        pts=frame.pts,
+        time_s=frame.time_s,
+        frame_index=frame.index,
+        box=track.box,
+        detection_score=track.score,
+        quality=compute_quality(crop, side_px, track.score),
+        crop=crop,
+    )
+
+
+def _find_state(num_faces: int, has_tracks: bool) -> str:
+    if num_faces:
+        return ledger.ANALYSED
+    return ledger.LOW_QUALITY if has_tracks else ledger.NO_FACE
+
+
+def _find_frame_s(reader: FrameReader) -> float:
+    """Return how long the last frame is taken to last: the mean interval."""
+    clock = reader.clock
+    if reader.num_frames < 2 or clock.last_pts is None or clock.start_pts is None:
+        return 0.0
+    return float(Fraction(clock.last_pts - clock.start_pts, reader.num_frames - 1) * clock.time_base)
+
+
+def _note_missing_end(reader: FrameReader, recorder: SessionRecorder, is_complete: bool) -> None:
+    """Where the container promises more time than frames came out, say so as coverage."""
+    clock, facts = reader.clock, reader.facts
+    if facts is None or clock.last_pts is None:
+        return
+    end_s = clock.to_seconds(clock.last_pts)
+    if facts.duration_s - end_s > (_MISSING_END_S if is_complete else 0):
+        state = ledger.UNDECODABLE if is_complete else ledger.INTERRUPTED
+        recorder.coverage.add_missing(clock.last_pts + 1, end_s, facts.duration_s, state)

@@ -1,0 +1,146 @@
+"""annotated.mp4: the source with boxes, labels and bars, each frame at its own time."""
+
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import av
+import cv2
+import numpy as np
+import sqlalchemy as sa
+from av.container import OutputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from contracts import store
+from contracts.emotions import EMOTIONS
+from contracts.errors import SourceError
+from reports.output import replace_file
+from reports.overlay import Face, draw_faces
+from reports.video import Image, decode_frames, open_video, repair_times, to_image
+
+_HOLD_S = 0.5
+_MPEG4_MAX_DENOMINATOR = 65535  # MPEG-4 part 2 has 16 bits for it
+
+ReportProgress = Callable[[int], None]
+
+
+class _Row(NamedTuple):
+    track_id: int
+    pts: int
+    box: tuple[float, float, float, float]
+    probabilities: tuple[float, ...]
+
+
+def write_annotated(
+    connection: sa.Connection,
+    session: Mapping[str, Any],
+    video_path: Path | str,
+    path: Path,
+    report_progress: ReportProgress,
+) -> None:
+    """Write the video at ``video_path`` to ``path`` (MP4, H.264) with the results of ``session`` drawn in.
+
+    Every frame keeps its time exactly, also at a variable frame rate; there is no sound. Between two analysed frames
+    of a track at most 0.5 s apart the box moves evenly; after the last one it stays for 0.5 s at most. Label and bars
+    are those of the latest analysed frame. A frame that cannot be decoded is left out. ``report_progress`` is called
+    with the number of frames written so far.
+
+    Raises:
+        SourceError: the video cannot be opened, or not one frame of it can be decoded.
+        OutputError: ``path`` cannot be written.
+    """
+    with open_video(video_path) as (source, source_stream):
+        time_base = source_stream.time_base
+        frames = repair_times(decode_frames(source, source_stream), source_stream)
+        first = next(frames, None)
+        if first is None or time_base is None:
+            raise SourceError(f"Not one frame of {video_path} can be decoded. Give the video that was analysed.")
+        faces = _FaceTimeline(_iterate_rows(connection, session["session_id"]), int(_HOLD_S / time_base))
+        with replace_file(path) as temporary, av.open(
+            str(temporary), "w", format="mp4", options={"movflags": "faststart"}
+        ) as output:
+            height, width = to_image(first).shape[:2]
+            rate = source_stream.average_rate or Fraction(25)
+            stream = _add_stream(output, rate, time_base, width + width % 2, height + height % 2)
+            for num_frames, frame in enumerate(chain([first], frames), start=1):
+                image = to_image(frame)
+                draw_faces(image, faces.find_faces(_pts(frame)))
+                output.mux(stream.encode(_to_frame(image, frame, stream)))
+                report_progress(num_frames)
+            output.mux(stream.encode())
+
+
+def _pts(frame: VideoFrame) -> int:
+    assert frame.pts is not None  # repair_times saw to it
+    return frame.pts
+
+
+def _add_stream(output: OutputContainer, rate: Fraction, time_base: Fraction, width: int, height: int) -> VideoStream:
+    """Add a stream of even size that keeps pts in ``time_base``; frames are never reordered, so none is delayed."""
+    if "libx264" in av.codecs_available:
+        stream = output.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast", "bf": "0"})
+    else:
+        stream = output.add_stream("mpeg4", rate=rate, options={"qscale": "3", "bf": "0"})
+        time_base = max(time_base, Fraction(1, _MPEG4_MAX_DENOMINATOR))
+    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    stream.codec_context.time_base = time_base
+    stream.time_base = time_base
+    return stream
+
+
+def _to_frame(image: Image, source: VideoFrame, stream: VideoStream) -> VideoFrame:
+    """Return ``image`` as a frame of the output's size at the source's time."""
+    height, width = image.shape[:2]
+    if width + width % 2 != stream.width or height + height % 2 != stream.height:
+        image = cv2.resize(image, (stream.width, stream.height)).astype(np.uint8)  # the source changed its size
+    elif width % 2 or height % 2:
+        image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
+    frame = VideoFrame.from_ndarray(image, format="rgb24")
+    frame.pts, frame.time_base = source.pts, source.time_base
+    return frame
+
+
+def _iterate_rows(connection: sa.Connection, session_id: str) -> Iterator[_Row]:
+    columns = ("track_id", "pts", "x1", "y1", "x2", "y2", *EMOTIONS)
+    for rows in store.iterate_emotions(connection, session_id, columns):
+        for track_id, pts, x1, y1, x2, y2, *probabilities in map(tuple, rows):
+            yield _Row(track_id, pts, (x1, y1, x2, y2), tuple(probabilities))
+
+
+class _FaceTimeline:
+    """Answers which faces to draw at growing pts; holds the rows of the next ``hold`` (in time base units) only."""
+
+    def __init__(self, rows: Iterator[_Row], hold: int) -> None:
+        self._rows = rows
+        self._hold = hold
+        self._pending: _Row | None = next(rows, None)
+        self._tracks: dict[int, deque[_Row]] = {}  # per track: the latest row, then those to come
+
+    def find_faces(self, pts: int) -> list[Face]:
+        """Return the faces at ``pts``, which must not be smaller than in the last call."""
+        while self._pending is not None and self._pending.pts <= pts + self._hold:
+            self._tracks.setdefault(self._pending.track_id, deque()).append(self._pending)
+            self._pending = next(self._rows, None)
+        faces = []
+        for track_id, rows in list(self._tracks.items()):
+            while len(rows) > 1 and rows[1].pts <= pts:
+                rows.popleft()
+            if rows[0].pts < pts - self._hold:
+                rows.popleft()
+            if not rows:
+                del self._tracks[track_id]
+            elif rows[0].pts <= pts:
+                following = rows[1] if len(rows) > 1 else None
+                faces.append(Face(track_id, self._find_box(rows[0], following, pts), rows[0].probabilities))
+        return faces
+
+    def _find_box(self, row: _Row, following: _Row | None, pts: int) -> tuple[float, float, float, float]:
+        if following is None or following.pts - row.pts > self._hold:
+            return row.box
+        share = (pts - row.pts) / (following.pts - row.pts)
+        x1, y1, x2, y2 = (a + share * (b - a) for a, b in zip(row.box, following.box, strict=True))
+        return x1, y1, x2, y2
