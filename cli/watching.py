@@ -102,7 +102,7 @@ class InferenceProcess:
 
 @dataclass(frozen=True)
 class SessionEnd:
-    """How a session's processes ended; ``error`` is None where the recording was read to its end or stopped in order."""
+    """How a session's processes ended; ``error`` is None where the reading ended or was stopped in order."""
 
     is_fully_read: bool
     error: EmotraceError | None

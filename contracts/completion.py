@@ -38,7 +38,8 @@ def finish_session(
         else:
             status = store.INCOMPLETE if wrong else store.COMPLETE
         problem = error or wrong
-        store.update_session(connection, session_id, status=status, error=str(problem) if problem else None, ended_at=time.time())
+        message = str(problem) if problem else None
+        store.update_session(connection, session_id, status=status, error=message, ended_at=time.time())
         return ledger, wrong
 
     return write_transaction(engine, write, retry_s)

@@ -102,7 +102,7 @@ def _locked(path: Path) -> Iterator[None]:
         yield
 
 
-def _connect(socket_path: Path) -> "redis.Redis[bytes]":
+def _connect(socket_path: Path) -> redis.Redis:
     # No retries: whether somebody answers at this moment is the question.
     return redis.Redis(unix_socket_path=str(socket_path), socket_timeout=10, retry=Retry(NoBackoff(), 0))
 

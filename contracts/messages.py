@@ -122,4 +122,6 @@ def _check(sequence: CropSequence) -> None:
     if len(shape) not in (3, 4) or shape[0] != length or min(shape) < 1 or shape[3:] not in ((), (3,)):
         raise MessageError(f"The message has crops of shape {shape}. Expected ({length}, H, W) or ({length}, H, W, 3).")
     if len(sequence.crops) != math.prod(shape):
-        raise MessageError(f"The message has {len(sequence.crops)} bytes of crops. Its shape {shape} needs {math.prod(shape)}.")
+        raise MessageError(
+            f"The message has {len(sequence.crops)} bytes of crops. Its shape {shape} needs {math.prod(shape)}."
+        )

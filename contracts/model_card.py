@@ -64,11 +64,8 @@ def find_card_path(model: str) -> Path:
     Raises:
         ModelError: there is no such model.
     """
-    path = Path(model)
-    if path.suffix in (".json", ".safetensors"):
-        path = path.with_suffix(".json")
-    else:
-        path = WEIGHTS_DIR / f"{model}.json"
+    is_path = model.endswith((".json", ".safetensors"))
+    path = Path(model).with_suffix(".json") if is_path else WEIGHTS_DIR / f"{model}.json"
     if not path.exists():
         shipped = ", ".join(list_models()) or "none"
         raise ModelError(f"There is no model {model!r} ({path} is missing). Shipped models: {shipped}.")
@@ -90,7 +87,9 @@ def read_card(model: str) -> ModelCard:
     try:
         card = msgspec.json.decode(path.read_bytes(), type=ModelCard)
     except msgspec.MsgspecError as error:
-        raise ModelError(f"The model card {path} is malformed: {error}. Use the card that came with the weights.") from None
+        raise ModelError(
+            f"The model card {path} is malformed: {error}. Use the card that came with the weights."
+        ) from None
     if sorted(card.labels) != sorted(EMOTIONS):
         raise ModelError(
             f"The model {card.name} has the labels {', '.join(card.labels)}. Expected {', '.join(EMOTIONS)}, in any "

@@ -22,7 +22,7 @@ def _key(session_id: str) -> str:
     return f"emotrace:progress:{session_id}"
 
 
-def publish_progress(client: "redis.Redis[bytes]", session_id: str, progress: Progress) -> None:
+def publish_progress(client: redis.Redis, session_id: str, progress: Progress) -> None:
     """Store the newest progress. It is for looking at only, so a lost one is no error."""
     try:
         with client.pipeline(transaction=False) as pipeline:
@@ -33,7 +33,7 @@ def publish_progress(client: "redis.Redis[bytes]", session_id: str, progress: Pr
         pass
 
 
-def read_progress(client: "redis.Redis[bytes]", session_id: str) -> Progress | None:
+def read_progress(client: redis.Redis, session_id: str) -> Progress | None:
     """Return the newest progress, or None where there is none (yet) or Redis does not answer."""
     try:
         stored = cast("dict[bytes, bytes]", client.hgetall(_key(session_id)))

@@ -27,7 +27,7 @@ Row = Mapping[str, Any]
 
 
 def make_uuid7() -> str:
-    """Return a new UUID of version 7 (RFC 9562): 48 bits of milliseconds, then random bits, so that ids sort by time."""
+    """Return a new UUID of version 7 (RFC 9562): milliseconds, then random bits, so that ids sort by time."""
     value = (time.time_ns() // 1_000_000) << 80 | int.from_bytes(os.urandom(10))
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62

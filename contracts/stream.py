@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 import redis
 from redis.backoff import ExponentialBackoff
@@ -38,7 +38,7 @@ class Entry:
     num_deliveries: int = 1
 
 
-def connect(url: str, retry_s: float) -> "redis.Redis[bytes]":
+def connect(url: str, retry_s: float) -> redis.Redis:
     """Connect to Redis or Valkey; every call is retried for about ``retry_s`` seconds while the server is away.
 
     Raises:
@@ -56,7 +56,9 @@ def connect(url: str, retry_s: float) -> "redis.Redis[bytes]":
             socket_connect_timeout=5,
         )
     except ValueError as error:
-        raise ServiceError(f"The Redis URL cannot be used: {error}. Expected redis://HOST:PORT/0 or unix:///PATH.") from None
+        raise ServiceError(
+            f"The Redis URL cannot be used: {error}. Expected redis://HOST:PORT/0 or unix:///PATH."
+        ) from None
     _translate(client.ping)
     return client
 
@@ -75,12 +77,10 @@ def _translate(call: Callable[[], _R]) -> _R:
         raise ServiceError(f"Redis refused a command ({error}). Check the server's version and log.") from None
 
 
-def _with_clear_errors(
-    method: Callable[Concatenate["CropStream", _P], _R],
-) -> Callable[Concatenate["CropStream", _P], _R]:
+def _with_clear_errors(method: Callable[_P, _R]) -> Callable[_P, _R]:
     @wraps(method)
-    def wrapped(self: "CropStream", *args: _P.args, **kwargs: _P.kwargs) -> _R:
-        return _translate(lambda: method(self, *args, **kwargs))
+    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return _translate(lambda: method(*args, **kwargs))
 
     return wrapped
 
@@ -95,7 +95,7 @@ class CropStream:
 
     def __init__(
         self,
-        client: "redis.Redis[bytes]",
+        client: redis.Redis,
         name: str,
         consumer: str | None = None,
         expires_s: int | None = None,
@@ -162,7 +162,8 @@ class CropStream:
         )
         if not claimed:
             return None
-        return _read_entry(*claimed[0], num_deliveries=int(waiting[0]["times_delivered"]) + 1)
+        raw_id, fields = claimed[0]
+        return _read_entry(raw_id, fields, int(waiting[0]["times_delivered"]) + 1)
 
     @_with_clear_errors
     def acknowledge(self, entries: list[Entry]) -> None:

@@ -4,7 +4,7 @@ Every packet becomes a frame or an ``UndecodablePacket``: nothing is left out wi
 in units of the stream's time base; the reader hands on strictly increasing pts and flags those it had to repair.
 """
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -14,6 +14,8 @@ import av
 from contracts.errors import SourceError
 from ingest.images import VideoImage
 from ingest.sources import SourceFacts, open_recording, read_facts
+
+VideoPacket = av.Packet[av.video.stream.VideoStream]
 
 # A file whose container yields nothing but errors ends after this many in a row.
 _MAX_DEMUX_ERRORS = 1000
@@ -110,7 +112,7 @@ class FrameReader:
         self.num_frames = 0
         self.num_flagged = 0  # pictures that the decoder itself called corrupt
 
-    def __iter__(self) -> Iterator[Frame | UndecodablePacket]:
+    def __iter__(self) -> Generator[Frame | UndecodablePacket]:
         with open_recording(self.path) as (container, stream):
             self.facts = read_facts(container, stream)
             self.clock = FrameClock(Fraction(*self.facts.time_base), self.facts.average_fps)
@@ -193,7 +195,7 @@ class _WaitingPackets:
 
 def _demux(
     container: av.container.InputContainer, stream: av.video.stream.VideoStream
-) -> Iterator[av.Packet]:
+) -> Iterator[VideoPacket]:
     """Yield packets, going on after damage, and the empty packet that flushes the decoder last."""
     packets = container.demux(stream)
     num_errors = 0
@@ -212,7 +214,7 @@ def _demux(
         yield packet
 
 
-def _decode(packet: av.Packet) -> list[av.VideoFrame]:
+def _decode(packet: VideoPacket) -> list[av.VideoFrame]:
     """Return the pictures that came out, none where the packet is damaged (its picture is counted as missing)."""
     try:
         return packet.decode()
@@ -220,7 +222,7 @@ def _decode(packet: av.Packet) -> list[av.VideoFrame]:
         return []
 
 
-def _is_hidden(packet: av.Packet, codec: str) -> bool:
+def _is_hidden(packet: VideoPacket, codec: str) -> bool:
     """Return whether a packet is not meant to be shown, and so is no frame of the recording.
 
     An mp4's edit list may cut its first packets off; VP8 has pictures that serve as references only (RFC 6386,

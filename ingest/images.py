@@ -56,5 +56,5 @@ class VideoImage:
 
 
 def _read_plane(plane: av.video.plane.VideoPlane, turns: int) -> NDArray[np.uint8]:
-    pixels = np.frombuffer(plane, np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
+    pixels = np.frombuffer(memoryview(plane), np.uint8).reshape(plane.height, plane.line_size)[:, : plane.width]
     return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels

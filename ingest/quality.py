@@ -20,4 +20,4 @@ def compute_quality(crop: NDArray[np.uint8], side_px: float, score: float) -> fl
     size = min(1.0, side_px / crop.shape[0])
     contrast = min(1.0, float(crop.std()) / 40)
     product = sharpness * size * contrast * min(max(score, 0.0), 1.0)
-    return product**0.25
+    return float(product**0.25)

@@ -84,8 +84,8 @@ def open_recording(path: Path) -> Iterator[tuple[av.container.InputContainer, av
     with container:
         pictures = [stream for stream in container.streams.video if stream.codec_context is not None]
         if not pictures:
-            kinds = sorted({stream.type for stream in container.streams}) or ["nothing"]
-            raise SourceError(f"{path} holds no video stream, only {', '.join(kinds)}. Expected a file with pictures.")
+            kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
+            raise SourceError(f"{path} holds no video stream, only {kinds}. Expected a file with pictures.")
         stream = pictures[0]
         # One thread per process: a second one costs more CPU in all, and cameras are spread over processes.
         stream.thread_type = "NONE"

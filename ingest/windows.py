@@ -55,6 +55,7 @@ class _TrackWindow:
     def __init__(self) -> None:
         self.crops: list[FaceCrop] = []
         self.num_stored = 0  # of ``crops``, from the front
+        self.last_time_s = 0.0
 
     @property
     def num_waiting(self) -> int:
@@ -80,12 +81,13 @@ class WindowBuffer:
         ``is_break`` says that the face may be another person's: like a gap, it begins a new window.
         """
         window = self._tracks.get(track_id)
-        if window is not None and (is_break or face.time_s - window.crops[-1].time_s > self.profile.max_gap_s):
+        if window is not None and (is_break or face.time_s - window.last_time_s > self.profile.max_gap_s):
             yield from self.flush(track_id)
             window = None
         if window is None:
             window = self._tracks[track_id] = _TrackWindow()
         window.crops.append(face)
+        window.last_time_s = face.time_s
         if window.num_waiting >= self.profile.stride + self.profile.lookahead:
             yield self._emit(track_id, window, self.profile.stride)
 

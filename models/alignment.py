@@ -29,14 +29,11 @@ def crop_face(
     left, top = round(centre_x - side_px / 2), round(centre_y - side_px / 2)
     right, bottom = left + side_px, top + side_px
     # At least one row and column stay inside, so that there is an edge to repeat.
-    inside = image[
-        min(max(top, 0), height - 1) : max(min(bottom, height), 1), min(max(left, 0), width - 1) : max(min(right, width), 1)
-    ]
+    rows = slice(min(max(top, 0), height - 1), max(min(bottom, height), 1))
+    columns = slice(min(max(left, 0), width - 1), max(min(right, width), 1))
+    inside = image[rows, columns]
     margins = (max(-top, 0), max(bottom - height, 0), max(-left, 0), max(right - width, 0))
     if any(margins):
-        limit = 4 * max(height, width)
-        if max(margins) > limit:
-            margins = (0, 0, 0, 0)
         inside = cv2.copyMakeBorder(inside, *margins, borderType=cv2.BORDER_REPLICATE).astype(np.uint8)
     # Averaging avoids aliasing when shrinking; enlarging needs a smooth interpolation.
     interpolation = cv2.INTER_AREA if side_px >= size_px else cv2.INTER_LINEAR

@@ -135,7 +135,7 @@ class HaarDetector:
     min_score = 0.6
 
     def __init__(self) -> None:
-        path = Path(cv2.data.haarcascades) / "haarcascade_frontalface_default.xml"
+        path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
         self._cascade = cv2.CascadeClassifier(str(path))
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:

@@ -5,6 +5,7 @@ K emotions.
 """
 
 from dataclasses import asdict, dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor, nn
@@ -60,7 +61,8 @@ class ResidualBlock(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return functional.relu(self.body(x) + self.shortcut(x))
+        out: Tensor = self.body(x) + self.shortcut(x)
+        return functional.relu(out)
 
 
 class FrameCNN(nn.Module):
@@ -78,14 +80,15 @@ class FrameCNN(nn.Module):
         self.blocks = nn.Sequential(
             *(
                 ResidualBlock(before, after, stride=1 if index == 0 else 2)
-                for index, (before, after) in enumerate(zip(channels, channels[1:], strict=False))
+                for index, (before, after) in enumerate(pairwise(channels))
             )
         )
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:  # N 1 H W
         x = self.blocks(self.stem(x))  # N C H/8 W/8
-        return self.dropout(x.mean((2, 3)))  # N C
+        features: Tensor = self.dropout(x.mean((2, 3)))  # N C
+        return features
 
 
 class WindowAttention(nn.Module):
@@ -103,7 +106,8 @@ class WindowAttention(nn.Module):
         keys = torch.tanh(self.key(values))  # B T C
         scores = values @ keys.transpose(1, 2) / values.shape[-1] ** 0.5  # B T T
         weights = scores.masked_fill(is_padding[:, None, :], float("-inf")).softmax(-1)  # B T T
-        return weights @ values  # B T C
+        context: Tensor = weights @ values  # B T C
+        return context
 
 
 class EmotionNet(nn.Module):
@@ -147,5 +151,5 @@ class EmotionNet(nn.Module):
     def forward(self, crops: Tensor, lengths: Tensor) -> Tensor:  # B T H W, B
         """Return logits (B T K); ``crops`` are standardised (see ``preprocessing``), ``lengths`` is on the CPU."""
         batch, window_length = crops.shape[:2]
-        features = self.compute_features(crops.flatten(0, 1)).unflatten(0, (batch, window_length))
+        features = self.compute_features(crops.flatten(0, 1)).reshape(batch, window_length, -1)
         return self.read_window(features, lengths)

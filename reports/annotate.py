@@ -13,6 +13,7 @@ import numpy as np
 import sqlalchemy as sa
 from av.container import OutputContainer
 from av.video.frame import VideoFrame
+from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
 from contracts import store
@@ -23,6 +24,7 @@ from reports.overlay import Face, draw_faces
 from reports.video import Image, decode_frames, open_video, repair_times, to_image
 
 _HOLD_S = 0.5
+_UNSPECIFIED = 2  # FFmpeg's AVCOL_SPC_UNSPECIFIED
 _MPEG4_MAX_DENOMINATOR = 65535  # MPEG-4 part 2 has 16 bits for it
 
 ReportProgress = Callable[[int], None]
@@ -60,16 +62,15 @@ def write_annotated(
         if first is None or time_base is None:
             raise SourceError(f"Not one frame of {video_path} can be decoded. Give the video that was analysed.")
         faces = _FaceTimeline(_iterate_rows(connection, session["session_id"]), int(_HOLD_S / time_base))
-        with replace_file(path) as temporary, av.open(
-            str(temporary), "w", format="mp4", options={"movflags": "faststart"}
-        ) as output:
-            height, width = to_image(first).shape[:2]
-            rate = source_stream.average_rate or Fraction(25)
-            stream = _add_stream(output, rate, time_base, width + width % 2, height + height % 2)
+        # MP4 keeps the first frame's time in the movie's units, which are milliseconds unless told otherwise.
+        options = {"movflags": "faststart", "movie_timescale": str(time_base.denominator)}
+        with replace_file(path) as temporary, av.open(str(temporary), "w", format="mp4", options=options) as output:
+            stream = _add_stream(output, source_stream, first, time_base)
+            offset = min(_pts(first), 0)  # MP4 shows nothing before zero
             for num_frames, frame in enumerate(chain([first], frames), start=1):
                 image = to_image(frame)
                 draw_faces(image, faces.find_faces(_pts(frame)))
-                output.mux(stream.encode(_to_frame(image, frame, stream)))
+                output.mux(stream.encode(_to_frame(image, _pts(frame) - offset, time_base, stream)))
                 report_progress(num_frames)
             output.mux(stream.encode())
 
@@ -79,28 +80,41 @@ def _pts(frame: VideoFrame) -> int:
     return frame.pts
 
 
-def _add_stream(output: OutputContainer, rate: Fraction, time_base: Fraction, width: int, height: int) -> VideoStream:
+def _add_stream(
+    output: OutputContainer, source: VideoStream, first: VideoFrame, time_base: Fraction
+) -> VideoStream:
     """Add a stream of even size that keeps pts in ``time_base``; frames are never reordered, so none is delayed."""
+    rate = source.average_rate or Fraction(25)
     if "libx264" in av.codecs_available:
         stream = output.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast", "bf": "0"})
     else:
         stream = output.add_stream("mpeg4", rate=rate, options={"qscale": "3", "bf": "0"})
         time_base = max(time_base, Fraction(1, _MPEG4_MAX_DENOMINATOR))
-    stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+    height, width = to_image(first).shape[:2]
+    stream.width, stream.height, stream.pix_fmt = width + width % 2, height + height % 2, "yuv420p"
     stream.codec_context.time_base = time_base
     stream.time_base = time_base
+    # A source that does not name its colour matrix stays without, so that players guess for both alike.
+    if source.codec_context.colorspace != _UNSPECIFIED:
+        stream.codec_context.colorspace = int(Colorspace.ITU709)
+    aspect = source.codec_context.sample_aspect_ratio
+    if aspect:
+        is_turned = round(first.rotation / 90) % 2 == 1
+        stream.codec_context.sample_aspect_ratio = 1 / aspect if is_turned else aspect
     return stream
 
 
-def _to_frame(image: Image, source: VideoFrame, stream: VideoStream) -> VideoFrame:
-    """Return ``image`` as a frame of the output's size at the source's time."""
+def _to_frame(image: Image, pts: int, time_base: Fraction, stream: VideoStream) -> VideoFrame:
+    """Return ``image`` as a frame of the output's size and colours."""
     height, width = image.shape[:2]
     if width + width % 2 != stream.width or height + height % 2 != stream.height:
         image = cv2.resize(image, (stream.width, stream.height)).astype(np.uint8)  # the source changed its size
     elif width % 2 or height % 2:
         image = np.pad(image, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
     frame = VideoFrame.from_ndarray(image, format="rgb24")
-    frame.pts, frame.time_base = source.pts, source.time_base
+    is_named = stream.codec_context.colorspace == Colorspace.ITU709
+    frame = frame.reformat(format="yuv420p", dst_colorspace=Colorspace.ITU709 if is_named else Colorspace.ITU601)
+    frame.pts, frame.time_base = pts, time_base
     return frame
 
 

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from contracts.errors import OutputError
@@ -25,7 +25,8 @@ def replace_file(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise OutputError(explain_write_error(str(path), error)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def explain_write_error(target: str, error: OSError) -> str:

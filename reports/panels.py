@@ -11,7 +11,16 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from contracts.emotions import COLOURS, EMOTIONS
 from contracts.ledger import REASON_TEXTS
-from reports.series import ABSENT, Gap, TrackSeries, find_absences, find_interval, pad_segments, split_segments
+from reports.series import (
+    ABSENT,
+    Gap,
+    TrackSeries,
+    find_absences,
+    find_interval,
+    join_spans,
+    pad_segments,
+    split_segments,
+)
 from reports.thumbnails import SIZE_PX, Thumbnail
 
 PANEL_PX, SINGLE_PX = 290, 250
@@ -193,8 +202,10 @@ def _draw_ribbon(axes: Axes, series: TrackSeries, segments: Sequence[slice], hal
 
 
 def _draw_gaps(axes: Axes, frame: PanelFrame, gaps: Sequence[Gap]) -> None:
+    # A face that flickers for hours has tens of thousands of gaps thinner than a pixel.
+    spans = join_spans(gaps, 0.5 / frame.pixels_per_s)
     axes.broken_barh(
-        [(gap.start_s, gap.end_s - gap.start_s) for gap in gaps], (0, 1),
+        [(start_s, end_s - start_s) for start_s, end_s in spans], (0, 1),
         facecolor=_GREY, edgecolor="#D4D4D4", hatch="////", linewidth=0, zorder=1,
     )  # fmt: skip
     for gap in gaps:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
@@ -81,11 +82,12 @@ def find_gaps(coverage: Sequence[Mapping[str, Any]]) -> list[Gap]:
     A stretch ends where its last frame is; its gap lasts until the next stretch begins.
     """
     gaps: list[Gap] = []
-    ends = [following["start_s"] for following in coverage[1:]] + [float("-inf")]
-    for stretch, next_start_s in zip(coverage, ends, strict=True):
+    for stretch, following in zip_longest(coverage, coverage[1:]):
         if stretch["state"] == ANALYSED:
             continue
-        start_s, end_s = stretch["start_s"], max(stretch["end_s"], next_start_s)
+        start_s, end_s = stretch["start_s"], stretch["end_s"]
+        if following is not None:
+            end_s = max(end_s, following["start_s"])
         if gaps and gaps[-1].state == stretch["state"] and gaps[-1].end_s >= start_s:
             start_s = gaps.pop().start_s
         gaps.append(Gap(start_s, end_s, stretch["state"]))
@@ -145,3 +147,13 @@ def find_absences(spans: Sequence[tuple[float, float]], gaps: Sequence[Gap], dur
             absences.append(Gap(reached_s, start_s, ABSENT))
         reached_s = max(reached_s, end_s)
     return absences
+
+
+def join_spans(gaps: Sequence[Gap], distance_s: float) -> list[tuple[float, float]]:
+    """Return the start and end of what ``gaps`` cover, those less than ``distance_s`` apart as one."""
+    spans: list[tuple[float, float]] = []
+    for start_s, end_s in sorted((gap.start_s, gap.end_s) for gap in gaps):
+        if spans and start_s - spans[-1][1] < distance_s:
+            start_s, end_s = spans[-1][0], max(spans.pop()[1], end_s)
+        spans.append((start_s, end_s))
+    return spans

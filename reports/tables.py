@@ -61,7 +61,7 @@ def iterate_table(connection: sa.Connection, session: Mapping[str, Any]) -> Iter
 
 
 def export_table(connection: sa.Connection, session: Mapping[str, Any], table_format: str, file: BinaryIO) -> None:
-    """Write the table of ``session`` as ``csv``, ``parquet`` or ``json`` to ``file``, which may be a pipe and stays open.
+    """Write the table of ``session`` to ``file``, which may be a pipe and stays open, as csv, parquet or json.
 
     Raises:
         UsageError: there is no such format.

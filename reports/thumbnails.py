@@ -23,8 +23,9 @@ _MARGIN = 0.3  # of the box's longer side, on each side of the face
 _TOLERANCE_S = 0.5  # a repaired pts is in no packet; its neighbour shows the same face
 # Without an index of keyframes, decoding this far costs about as much as seeking does.
 _PATIENCE_S = 2.0
-# Some containers (MPEG-TS) seek to any packet, and nothing decodes before the next keyframe: then seek earlier.
-_SEEK_BACK_S = (0.0, 5.0)
+# A keyframe may be decoded before a frame that is shown before it, and some containers (MPEG-TS) seek to any packet, of
+# which nothing decodes until the next keyframe: then seek earlier.
+_SEEK_BACK_S = (0.0, 1.0, 5.0)
 
 
 @dataclass(frozen=True)
@@ -113,7 +114,7 @@ class _SeekingReader:
         """Return the frame nearest to ``pts``, or None where none lies within the tolerance."""
         if self._should_seek(pts):
             for back_s in _SEEK_BACK_S:
-                self._seek(pts - int(back_s / self._time_base))
+                self._seek(max(pts - int(back_s / self._time_base), self._stream.start_time or 0))
                 self._decode_until(pts)
                 if self._near and _pts(self._near[0]) <= pts:
                     break
@@ -135,11 +136,11 @@ class _SeekingReader:
         return (pts - position) * self._time_base > _PATIENCE_S
 
     def _seek(self, pts: int) -> None:
-        self._near = []
         try:
             self._container.seek(pts, backward=True, stream=self._stream)
         except av.FFmpegError:
             return  # what cannot seek is read on from here
+        self._near = []
         self._frames = decode_frames(self._container, self._stream)
 
     def _decode_until(self, pts: int) -> None:

@@ -95,7 +95,7 @@ def _draw_header(
     left, right = 90 / WIDTH_PX, 1 - 40 / WIDTH_PX
     analysed = sum(stretch["num_frames"] for stretch in coverage if stretch["state"] == ANALYSED)
     facts = [
-        format_time(duration_s),
+        *([format_time(duration_s)] if duration_s >= 0.05 else []),  # a still picture has none
         f"{analysed:,} frames analysed" if analysed != 1 else "1 frame analysed",
         f"model {session['model_id']}",
         # The milliseconds of a UUIDv7: enough to name the session on the command line.

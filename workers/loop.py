@@ -5,6 +5,7 @@ already stored is not stored twice.
 """
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -62,7 +63,7 @@ def run_inference(
             for (_, sequence), predicted in zip(judged, probabilities, strict=True)
             for row in make_rows(sequence, predicted)
         ]
-        write_transaction(engine, lambda connection, rows=rows: store.record_emotions(connection, rows), retry_s)
+        write_transaction(engine, partial(store.record_emotions, rows=rows), retry_s)
         if judged:
             stream.acknowledge([entry for entry, _ in judged])
 

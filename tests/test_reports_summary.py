@@ -1,0 +1,57 @@
+"""What summary.json says."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from test_reports_sessions import CARD, make_probabilities, make_row, make_session, make_stretch, open_store
+
+from contracts import store
+from contracts.database import read_transaction
+from contracts.emotions import EMOTIONS, compute_valence
+from reports.summary import build_summary, write_summary
+
+
+def test_the_summary_tells_source_ledger_and_faces_and_survives_json(tmp_path: Path) -> None:
+    engine = open_store(tmp_path)
+    probabilities = make_probabilities(40)
+    rows = [make_row(4, 0.04 * i, one) for i, one in enumerate(probabilities)]
+    session = make_session(engine, rows, [make_stretch("analysed", 0, 1.6, 40)], duration_s=1.6)
+    with read_transaction(engine) as connection:
+        ledger = store.read_ledger(connection, session["session_id"])
+        summary = build_summary(connection, session, ledger, {"wall_s": 2.5, "versions": {"av": "18"}})
+    write_summary(tmp_path / "summary.json", summary)
+    assert json.loads((tmp_path / "summary.json").read_text()) == summary
+    assert summary["source"]["name"] == "clip.mp4" and summary["source"]["path"] == "/videos/clip.mp4"
+    assert summary["source"]["codec"] == "h264" and summary["source"]["duration_s"] == 1.6
+    assert set(summary["ledger"]) == {"decoded", "analysed", "skipped"}
+    assert summary["ledger"]["analysed"] == 40 and summary["faces"]["rows"] == 40
+    assert set(summary["packets"]) == {"read", "undecodable"}
+    assert summary["model"] == CARD.model_id and summary["status"] == "complete" and summary["wall_s"] == 2.5
+    (track,) = summary["tracks"]
+    assert (track["track_id"], track["num_faces"], track["start_s"]) == (4, 40, 0.0)
+    assert list(track["mean"].values()) == pytest.approx(probabilities.mean(axis=0))
+    assert track["dominant"] == EMOTIONS[int(np.argmax(probabilities.mean(axis=0)))]
+    assert track["valence"] == pytest.approx(np.mean([compute_valence(list(one)) for one in probabilities]))
+
+
+def test_the_summary_of_an_empty_video_has_no_tracks(tmp_path: Path) -> None:
+    engine = open_store(tmp_path)
+    session = make_session(engine, [], [make_stretch("no_face", 0, 2, 50)])
+    with read_transaction(engine) as connection:
+        ledger = store.read_ledger(connection, session["session_id"])
+        summary = build_summary(connection, session, ledger, {})
+    assert summary["tracks"] == [] and summary["ledger"]["skipped"] == {"no_face": 50}
+
+
+def test_a_track_whose_faces_were_all_rejected_has_no_dominant_emotion(tmp_path: Path) -> None:
+    engine = open_store(tmp_path)
+    session = make_session(engine)
+    track = {"track_id": 1, "start_pts": 0, "end_pts": 3, "start_s": 0.0, "end_s": 0.1, "num_faces": 3}
+    with engine.begin() as connection:
+        store.record_tracks(connection, [{"session_id": session["session_id"], **track}])
+    with read_transaction(engine) as connection:
+        ledger = store.read_ledger(connection, session["session_id"])
+        (found,) = build_summary(connection, session, ledger, {})["tracks"]
+    assert found["dominant"] is None and found["mean"] is None and found["valence"] is None
