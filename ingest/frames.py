@@ -8,6 +8,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import TypeAlias
 
 import av
 
@@ -15,7 +16,7 @@ from contracts.errors import SourceError
 from ingest.images import VideoImage
 from ingest.sources import SourceFacts, open_recording, read_facts
 
-VideoPacket = av.Packet[av.video.stream.VideoStream]
+VideoPacket: TypeAlias = "av.Packet[av.video.stream.VideoStream]"
 
 # A file whose container yields nothing but errors ends after this many in a row.
 _MAX_DEMUX_ERRORS = 1000

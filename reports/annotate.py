@@ -80,9 +80,7 @@ def _pts(frame: VideoFrame) -> int:
     return frame.pts
 
 
-def _add_stream(
-    output: OutputContainer, source: VideoStream, first: VideoFrame, time_base: Fraction
-) -> VideoStream:
+def _add_stream(output: OutputContainer, source: VideoStream, first: VideoFrame, time_base: Fraction) -> VideoStream:
     """Add a stream of even size that keeps pts in ``time_base``; frames are never reordered, so none is delayed."""
     rate = source.average_rate or Fraction(25)
     if "libx264" in av.codecs_available:
