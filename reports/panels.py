@@ -1,16 +1,15 @@
 """The panels of a timeline: one face each, drawn at exact pixels so that thumbnails stand at their times."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.offsetbox import AnnotationBbox, OffsetImage
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from contracts.emotions import COLOURS, EMOTIONS
 from contracts.ledger import REASON_TEXTS
+from reports.panel_frame import LEFT_PX, MIN_DURATION_S, PanelFrame, format_clock
 from reports.series import (
     ABSENT,
     Gap,
@@ -24,54 +23,11 @@ from reports.series import (
 from reports.thumbnails import SIZE_PX, Thumbnail
 
 PANEL_PX, SINGLE_PX = 290, 250
-_LEFT_PX, _RIGHT_PX = 90, 40
 _TITLE_PX, _STRIP_PX, _RIBBON_PX, _AREA_PX = 26, 68, 9, 130
 _TEXTS = {**REASON_TEXTS, ABSENT: "not in view"}
 _GREY, _INK = "#F1F1F1", "#333333"
 _CHARACTER_PX = 8.2
 _STEPS_S = (10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 28800)
-
-
-@dataclass(frozen=True)
-class PanelFrame:
-    """Where a panel stands: ``top_px`` from the picture's top, over ``duration_s`` seconds of time axis."""
-
-    figure: Figure
-    top_px: int
-    height_px: int
-    duration_s: float
-    is_last: bool
-
-    def add_axes(self, offset_px: float, axes_px: float, left_px: float = _LEFT_PX) -> Axes:
-        """Add axes ``axes_px`` high that begin ``offset_px`` below the panel's top."""
-        width_px = self.figure.bbox.width
-        bottom_px = self.height_px - self.top_px - offset_px - axes_px
-        return self.figure.add_axes(
-            (
-                left_px / width_px,
-                bottom_px / self.height_px,
-                (width_px - left_px - _RIGHT_PX) / width_px,
-                axes_px / self.height_px,
-            )
-        )
-
-    @property
-    def pixels_per_s(self) -> float:
-        """Pixels of the time axis per second."""
-        return (self.figure.bbox.width - _LEFT_PX - _RIGHT_PX) / max(self.duration_s, 1e-3)
-
-
-def format_time(time_s: float) -> str:
-    """Return seconds as people say them: ``4.0 s``, ``1:05 min`` or ``2:03:00 h``."""
-    if time_s < 60:
-        return f"{time_s:.1f} s"
-    with_hours = time_s >= 3600
-    return f"{_format_clock(time_s, with_hours)} {'h' if with_hours else 'min'}"
-
-
-def _format_clock(time_s: float, with_hours: bool) -> str:
-    minutes, seconds = divmod(round(time_s), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{seconds:02d}" if with_hours else f"{minutes}:{seconds:02d}"
 
 
 def draw_panel(
@@ -125,7 +81,7 @@ def draw_single_panel(frame: PanelFrame, series: TrackSeries, thumbnails: Sequen
         corner.imshow(thumbnails[0].image, interpolation="bicubic")
         corner.set_anchor("W")
     _draw_title(frame, series, 1)
-    bars = frame.add_axes(_TITLE_PX + 4, SINGLE_PX - _TITLE_PX - 54, left_px=_LEFT_PX + 2 * SIZE_PX + 120)
+    bars = frame.add_axes(_TITLE_PX + 4, SINGLE_PX - _TITLE_PX - 54, left_px=LEFT_PX + 2 * SIZE_PX + 120)
     probabilities = series.probabilities[0]
     bars.barh(EMOTIONS, probabilities, color=[COLOURS[name] for name in EMOTIONS], height=0.72)
     for row, probability in enumerate(probabilities):
@@ -150,10 +106,13 @@ def _prepare_area(axes: Axes, frame: PanelFrame) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color("#9A9A9A")
     with_hours = frame.duration_s >= 3600
+    if frame.duration_s < MIN_DURATION_S:
+        axes.set_xticks([])
+        return
     if frame.duration_s > 120:
         step_s = next((step for step in _STEPS_S if frame.duration_s / step <= 14), _STEPS_S[-1])
         axes.xaxis.set_major_locator(FixedLocator(list(np.arange(0, frame.duration_s + 1e-6, step_s))))
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda time_s, _: _format_clock(time_s, with_hours)))
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda time_s, _: format_clock(time_s, with_hours)))
     else:
         axes.xaxis.set_major_locator(MaxNLocator(14, steps=[1, 2, 5, 10]))
     if frame.is_last:
@@ -166,7 +125,7 @@ def _draw_title(frame: PanelFrame, series: TrackSeries, num_faces: int) -> None:
     strongest = ", ".join(f"{mean[index]:.0%} {EMOTIONS[index]}" for index in np.argsort(-mean)[:2])
     facts = f"in {num_faces:,} frames   ·   on average {strongest}" if num_faces > 1 else strongest
     y = 1 - (frame.top_px + 4) / frame.height_px
-    left = _LEFT_PX / frame.figure.bbox.width
+    left = LEFT_PX / frame.figure.bbox.width
     text = frame.figure.text(left, y, f"Face {series.track_id}", size=10, weight="bold", va="top", color=_INK)
     frame.figure.text(
         left + (text.get_window_extent().width + 14) / frame.figure.bbox.width, y - 1.5 / frame.height_px,

@@ -9,16 +9,15 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from contracts.emotions import COLOURS, EMOTIONS
-from contracts.ledger import ANALYSED, NO_FACE
+from contracts.ledger import ANALYSED, NO_FACE, REASON_TEXTS
 from reports.output import replace_file
+from reports.panel_frame import LEFT_PX, MIN_DURATION_S, RIGHT_PX, PanelFrame, format_time
 from reports.panels import (
     PANEL_PX,
     SINGLE_PX,
-    PanelFrame,
     draw_empty_panel,
     draw_panel,
     draw_single_panel,
-    format_time,
 )
 from reports.series import MAX_TRACKS, Gap, TrackSeries, average_bins, find_gaps, find_interval
 from reports.thumbnails import Thumbnail
@@ -55,7 +54,7 @@ def draw_timeline(
     height_px = HEADER_PX + panel_px * max(len(shown), 1) + FOOTER_PX
     figure = Figure(figsize=(WIDTH_PX / DPI, height_px / DPI), dpi=DPI, facecolor="white")
     FigureCanvasAgg(figure)
-    _draw_header(figure, height_px, session, duration_s, coverage, len(tracks) - len(shown))
+    _draw_header(figure, height_px, session, duration_s, coverage, len(shown), len(tracks))
     num_faces = {track["track_id"]: track["num_faces"] for track in tracks}
     interval_s = max((find_interval(one.times_s) for one in shown), default=0.0)
     for index, one in enumerate(shown):
@@ -71,7 +70,8 @@ def draw_timeline(
             draw_panel(frame, binned, gaps, faces, num_faces.get(one.track_id, len(one.times_s)), interval_s)
     if not shown:
         frame = PanelFrame(figure, HEADER_PX, height_px, duration_s, is_last=True)
-        draw_empty_panel(frame, gaps or [Gap(0.0, duration_s, NO_FACE)])
+        lasting = [gap for gap in gaps if gap.end_s > gap.start_s]
+        draw_empty_panel(frame, lasting or [Gap(0.0, duration_s, gaps[0].state if gaps else NO_FACE)])
     with replace_file(path) as temporary:
         figure.savefig(temporary, format="png", dpi=DPI)
 
@@ -79,9 +79,12 @@ def draw_timeline(
 def _find_duration(
     session: Mapping[str, Any], coverage: Sequence[Mapping[str, Any]], series: Sequence[TrackSeries]
 ) -> float:
-    """Return the seconds that the time axis spans: what the container says, or what was read if that is more."""
+    """Return the seconds that the time axis spans: what the container says, or what was read if that is more.
+
+    A still picture has none; an axis needs some.
+    """
     ends: list[float] = [stretch["end_s"] for stretch in coverage] + [float(one.times_s[-1]) for one in series]
-    return max([*ends, session["facts"].get("duration_s") or 0.0])
+    return max([*ends, session["facts"].get("duration_s") or 0.001])
 
 
 def _draw_header(
@@ -90,12 +93,13 @@ def _draw_header(
     session: Mapping[str, Any],
     duration_s: float,
     coverage: Sequence[Mapping[str, Any]],
-    num_hidden: int,
+    num_shown: int,
+    num_tracks: int,
 ) -> None:
-    left, right = 90 / WIDTH_PX, 1 - 40 / WIDTH_PX
+    left, right = LEFT_PX / WIDTH_PX, 1 - RIGHT_PX / WIDTH_PX
     analysed = sum(stretch["num_frames"] for stretch in coverage if stretch["state"] == ANALYSED)
     facts = [
-        *([format_time(duration_s)] if duration_s >= 0.05 else []),  # a still picture has none
+        *([format_time(duration_s)] if duration_s >= MIN_DURATION_S else []),  # a still picture has none
         f"{analysed:,} frames analysed" if analysed != 1 else "1 frame analysed",
         f"model {session['model_id']}",
         # The milliseconds of a UUIDv7: enough to name the session on the command line.
@@ -103,7 +107,12 @@ def _draw_header(
     ]
     if session["status"] != "complete":
         facts.append(session["status"])
-    if num_hidden > 0:
+    if not num_shown:
+        states = {stretch["state"] for stretch in coverage}
+        if not states or NO_FACE in states:
+            facts.append(REASON_TEXTS[NO_FACE])
+    num_hidden = num_tracks - num_shown
+    if num_shown and num_hidden > 0:
         facts.append(f"{num_hidden} more {'face is' if num_hidden == 1 else 'faces are'} not shown")
     title = _shorten(session["source"])
     figure.text(left, 1 - 22 / height_px, title, size=15, weight="bold", va="top", color="#1A1A1A")

@@ -22,6 +22,7 @@ from test_reports_sessions import (
 from contracts.database import read_transaction
 from contracts.errors import OutputError, SourceError
 from reports.annotate import write_annotated
+from reports.thumbnails import Moment, read_thumbnails
 from reports.video import repair_times
 
 SAD = [0.02, 0.02, 0.02, 0.02, 0.9, 0.01, 0.01]
@@ -159,3 +160,35 @@ def test_unusable_times_are_repaired_as_the_analysis_repairs_them(pts: list[int 
     stream: Any = SimpleNamespace(time_base=TIME_BASE, average_rate=Fraction(30000, 1001), guessed_rate=None)
     pictures: Any = iter([SimpleNamespace(pts=one) for one in pts])
     assert [frame.pts for frame in repair_times(pictures, stream)] == [clock.read_pts(one)[0] for one in pts]
+
+
+@pytest.mark.parametrize("colorspace", [1, 2])
+def test_colours_stay_those_of_the_source(tmp_path: Path, colorspace: int) -> None:
+    colour = (110, 100, 190)  # Y, Cb, Cr: a red that the two common matrices show differently
+    source = tmp_path / "red.mp4"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("libx264", rate=25, options={"crf": "5"})
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuv420p"
+        stream.codec_context.colorspace = colorspace
+        frame = av.VideoFrame(320, 240, "yuv420p")
+        for plane, value in zip(frame.planes, colour, strict=True):
+            plane.update(bytes([value]) * plane.buffer_size)
+        frame.pts = 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with av.open(str(annotate(tmp_path, source, []))) as container:
+        frame = next(container.decode(video=0))
+    assert frame.colorspace == colorspace
+    planes = frame.to_ndarray().astype(int)
+    assert (planes[100, 50], planes[250, 50], planes[310, 50]) == pytest.approx(colour, abs=3)
+
+
+def test_a_still_picture_is_annotated_too(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "face.jpg"), "w") as container:
+        stream = container.add_stream("mjpeg", rate=1)
+        stream.width, stream.height, stream.pix_fmt = 320, 240, "yuvj420p"
+        container.mux(stream.encode(av.VideoFrame.from_ndarray(np.full((240, 320, 3), 128, np.uint8), format="rgb24")))
+        container.mux(stream.encode())
+    annotated = annotate(tmp_path, tmp_path / "face.jpg", [make_row(1, 0.0, SAD)])
+    assert len(read_times(annotated)) == 1
+    assert len(read_thumbnails(tmp_path / "face.jpg", [Moment(1, 0, 0.0, (60, 20, 120, 90))])) == 1

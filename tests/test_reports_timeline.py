@@ -131,6 +131,8 @@ def test_a_session_without_faces_says_so(tmp_path: Path, monkeypatch: pytest.Mon
     engine = open_store(tmp_path)
     session = make_session(engine, [], [make_stretch("no_face", 0, 60, 1500)], duration_s=60)
     assert "no face found" in draw_texts(monkeypatch, engine, session, tmp_path / "timeline.png")
+    still = make_session(engine, [], [make_stretch("low_quality", 0, 0, 1)], "portrait.jpg", 0.0)
+    assert "face too small" in draw_texts(monkeypatch, engine, still, tmp_path / "still.png")
     bare = make_session(engine, name="bare.mp4")
     assert "no face found" in draw_texts(monkeypatch, engine, bare, tmp_path / "bare.png")
 
