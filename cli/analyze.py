@@ -32,7 +32,12 @@ def run(request: AnalyzeRequest, redis_url: str | None, database_url: str | None
     exit_code = 0
     summaries: list[Mapping[str, Any]] = []
     with open_services(redis_url, database_url) as services, catch_interrupts() as interrupt:
-        stream = CropStream(services.client, f"emotrace:analyze:{uuid.uuid4()}", expires_s=_STREAM_EXPIRES_S)
+        stream = CropStream(
+            services.client,
+            f"emotrace:analyze:{uuid.uuid4()}",
+            expires_s=_STREAM_EXPIRES_S,
+            retry_s=services.settings.retry_s,
+        )
         stream.create_group()
         inference = InferenceProcess(services, stream, request.device)
         try:

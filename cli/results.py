@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from rich.console import Console
+from rich.progress import Progress
 
 from contracts import store
 from contracts.database import read_transaction
@@ -38,7 +40,8 @@ def claim_folder(out: Path, video: Path, session_id: str) -> Path:
     for folder in (out / video.stem, out / f"{video.stem}-{session_id}"):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            if not any(folder.iterdir()) or _read_owner(folder) == session_id:
+            is_empty = all(path.name.startswith(".") for path in folder.iterdir())
+            if is_empty or _read_owner(folder) == session_id:
                 return folder
         except OSError as error:
             raise OutputError(
@@ -85,7 +88,7 @@ def write_results(
             read_thumbnails(video, choose_moments(connection, session_id, _THUMBNAILS_PER_TRACK)),
         )
         if annotate:
-            write_annotated(connection, session, video, folder / "annotated.mp4", lambda _frames: None)
+            _annotate(connection, session, ledger.decoded, folder / "annotated.mp4")
         measured = measure_run()
         facts = {
             **measured,
@@ -95,6 +98,14 @@ def write_results(
         summary = build_summary(connection, session, ledger, facts)
     write_summary(folder / SUMMARY_NAME, summary)
     return summary
+
+
+def _annotate(connection: sa.Connection, session: Mapping[str, Any], num_frames: int, path: Path) -> None:
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("annotating", total=num_frames)
+        write_annotated(
+            connection, session, session["url"], path, lambda frames: bar.update(task, completed=frames)
+        )
 
 
 def list_versions() -> dict[str, str]:
@@ -119,7 +130,7 @@ def describe_results(summary: Mapping[str, Any], folder: Path) -> str:
     for track in summary["tracks"][:6]:
         lines.append(
             f"  face {track['track_id']}: {track['start_s']:.1f} s to {track['end_s']:.1f} s, "
-            f"mostly {track['dominant']}, {track['num_faces']} samples"
+            f"mostly {track['dominant'] or 'unknown'}, {track['num_faces']} samples"
         )
     if len(summary["tracks"]) > 6:
         lines.append(f"  and {len(summary['tracks']) - 6} more faces")

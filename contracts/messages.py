@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from contracts.errors import MessageError
 
 VERSION = 1
+_MAX_SESSION_ID_LENGTH, _MAX_MODEL_ID_LENGTH = 36, 80
+_MAX_INT32, _MAX_INT64 = 2**31 - 1, 2**63 - 1
 Box = tuple[float, float, float, float]
 
 
@@ -73,7 +75,10 @@ def encode(sequence: CropSequence) -> bytes:
         MessageError: the sequence breaks the contract, so no worker could use it.
     """
     _check(sequence)
-    return _encoder.encode(sequence)
+    try:
+        return _encoder.encode(sequence)
+    except (msgspec.MsgspecError, ValueError, TypeError, OverflowError) as error:
+        raise MessageError(f"The sequence cannot be written as a message: {error}.") from None
 
 
 def decode(payload: bytes) -> CropSequence:
@@ -90,8 +95,10 @@ def decode(payload: bytes) -> CropSequence:
                 "publishes it."
             )
         sequence = _decoder.decode(payload)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MessageError(f"The message is malformed: {error}.") from None
+    except RecursionError:
+        raise MessageError("The message is malformed: it is nested too deeply.") from None
     _check(sequence)
     return sequence
 
@@ -111,6 +118,7 @@ def _check(sequence: CropSequence) -> None:
         raise MessageError(
             f"The message asks to store the positions {sequence.store_from} to {sequence.store_to} of {length}."
         )
+    _check_storable(sequence)
     if any(later <= earlier for earlier, later in itertools.pairwise(sequence.pts)):
         raise MessageError("The message's pts do not increase.")
     numbers = itertools.chain(
@@ -125,3 +133,17 @@ def _check(sequence: CropSequence) -> None:
         raise MessageError(
             f"The message has {len(sequence.crops)} bytes of crops. Its shape {shape} needs {math.prod(shape)}."
         )
+
+
+def _check_storable(sequence: CropSequence) -> None:
+    """Check what a database would refuse, so that one message cannot fail the transaction of its neighbours."""
+    for name, text, longest in (
+        ("session_id", sequence.session_id, _MAX_SESSION_ID_LENGTH),
+        ("model_id", sequence.model_id, _MAX_MODEL_ID_LENGTH),
+    ):
+        if not 0 < len(text) <= longest or "\0" in text:
+            raise MessageError(f"The message's {name} is {text[:100]!r}. Expected 1 to {longest} characters.")
+    if not 0 <= sequence.track_id <= _MAX_INT32:
+        raise MessageError(f"The message has the track {sequence.track_id}. Expected 0 to {_MAX_INT32}.")
+    if any(abs(number) > _MAX_INT64 for number in itertools.chain(sequence.pts, sequence.frame_indices)):
+        raise MessageError("The message has pts or frame indices that do not fit into 64 bits.")

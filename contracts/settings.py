@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 import platformdirs
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.errors import UsageError
@@ -17,7 +17,8 @@ _PREFIX = "EMOTRACE_"
 class Settings(BaseSettings):
     """Settings from ``EMOTRACE_*`` environment variables; command-line options override them."""
 
-    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", frozen=True)
+    # An empty variable is an unset one: that is what compose files and shells make of a value left out.
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, extra="ignore", frozen=True, env_ignore_empty=True)
 
     data_dir: Path = Field(
         default_factory=lambda: platformdirs.user_data_path("emotrace"),
@@ -37,6 +38,12 @@ class Settings(BaseSettings):
     )
     yunet_path: Path | None = Field(None, description="A YuNet ONNX file, for --detector yunet.")
 
+    @field_validator("data_dir", "yunet_path")
+    @classmethod
+    def _resolve(cls, path: Path | None) -> Path | None:
+        """Make a path absolute: servers and child processes may run in other folders; nobody expands ``~`` for us."""
+        return path.expanduser().absolute() if path is not None else None
+
 
 def read_settings() -> Settings:
     """Read the environment.
@@ -44,20 +51,28 @@ def read_settings() -> Settings:
     Raises:
         UsageError: an ``EMOTRACE_*`` variable is unknown or has a value that does not fit.
     """
-    known = {_PREFIX + name.upper() for name in Settings.model_fields}
+    known = sorted(name.upper() for name in Settings.model_fields)
     for name in sorted(os.environ):
-        if name.startswith(_PREFIX) and name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"Did you mean {close[0]}?" if close else f"Known are {', '.join(sorted(known))}."
+        short = name.upper().removeprefix(_PREFIX)
+        if name.upper().startswith(_PREFIX) and short not in known:
+            close = difflib.get_close_matches(short, known, n=1)
+            hint = f"Did you mean {_PREFIX}{close[0]}?" if close else f"Known are {_PREFIX}{', '.join(known)}."
             raise UsageError(f"The environment variable {name} is not a setting of emotrace. {hint} Else unset it.")
     try:
         return Settings()
     except ValidationError as error:
+        # The value is left out: it may be a credential.
         first = error.errors()[0]
         name = _PREFIX + str(first["loc"][0]).upper()
         raise UsageError(f"The environment variable {name} cannot be used: {first['msg']}.") from None
 
 
+# The last "@" of a word ends the credentials, because passwords hold "@", "/" and ":" unescaped all the time. A word may
+# be several URLs in a row: each begins at its own "://". Local paths (unix:///, sqlite:///) have none.
+_USER_INFO = re.compile(r"(?!(?:unix|sqlite|file):///)(?<![\w+.-])([A-Za-z][\w+.-]*://)(?:(?![\w+.-]+://)\S)*@")
+_QUERY_PASSWORD = re.compile(r"([?&;](?:\w*password|passwd|pwd)=)[^&;\s'\")]*", re.IGNORECASE)
+
+
 def hide_credentials(text: str) -> str:
-    """Return ``text`` with user names and passwords inside URLs replaced by ``***``."""
-    return re.sub(r"(\w://)[^\s/@]*(?:/[^\s/@]*)?@", r"\1***@", text)
+    """Return ``text`` with user names and passwords inside URLs replaced by ``***``; rather too much than too little."""
+    return _QUERY_PASSWORD.sub(r"\1***", _USER_INFO.sub(r"\1***@", text))

@@ -252,8 +252,7 @@ def iterate_emotions(
         .where(emotions.c.session_id == session_id)
         .order_by(emotions.c.pts, emotions.c.track_id)
     )
-    streamed = connection.execution_options(yield_per=chunk).execute(query)
-    yield from streamed.partitions()
+    yield from connection.execute(query, execution_options={"yield_per": chunk}).partitions()
 
 
 def summarise_emotions(connection: sa.Connection, session_id: str) -> dict[int, dict[str, float]]:

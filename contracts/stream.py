@@ -8,19 +8,25 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, Concatenate, ParamSpec, TypeVar, cast
+from urllib.parse import urlsplit
 
 import redis
-from redis.backoff import ExponentialBackoff
+from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from contracts.errors import ServiceError
 from contracts.messages import CropSequence, encode
+from contracts.settings import hide_credentials
 
 GROUP = "inference"
 _PAGE = 500
+# Rejected entries are for looking into; the ledger has its own count of them.
+_REJECTED_KEPT, _REJECTED_EXPIRES_S = 1000, 7 * 86_400
+_MAX_INT32, _MAX_INT64 = 2**31 - 1, 2**63 - 1
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -39,48 +45,93 @@ class Entry:
 
 
 def connect(url: str, retry_s: float) -> redis.Redis:
-    """Connect to Redis or Valkey; every call is retried for about ``retry_s`` seconds while the server is away.
+    """Connect to Redis or Valkey, trying for about ``retry_s`` seconds.
+
+    The client itself repeats nothing: its retries of commands and of connections multiply, so that a bound on one is
+    none on the other. ``CropStream`` repeats its calls itself, within one bound.
 
     Raises:
         ServiceError: the URL is malformed or the server stays out of reach.
     """
-    # Pauses grow from 0.05 s to 1 s, so that about this many fill the time.
-    retries = max(1, round(retry_s) + 4) if retry_s else 0
+    expected = "Expected redis://USER:PASSWORD@HOST:PORT/0 or unix:///PATH, special characters in them %-encoded"
     try:
+        parts = urlsplit(url)
+        # A "/", "?" or "#" in a password ends the host for a parser, and the rest of the password is shown as a host.
+        if parts.scheme != "unix" and "@" not in parts.netloc and "@" in url:
+            raise ValueError
         client = redis.Redis.from_url(
             url,
             protocol=2,  # replies differ between protocol versions; this module reads version 2's
-            retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), retries),
-            retry_on_error=[redis.exceptions.BusyLoadingError],
+            retry=Retry(NoBackoff(), 0),
             socket_timeout=10,
             socket_connect_timeout=5,
         )
-    except ValueError as error:
-        raise ServiceError(
-            f"The Redis URL cannot be used: {error}. Expected redis://HOST:PORT/0 or unix:///PATH."
-        ) from None
-    _translate(client.ping)
+    except ValueError:
+        # The reason is left out: it quotes what was taken for a host or port, which may be a piece of the password.
+        raise ServiceError(f"The Redis URL {hide_credentials(url)!r} cannot be used. {expected}.") from None
+    try:
+        call_redis(client.ping, retry_s)
+    except ServiceError:
+        client.close()
+        raise
     return client
 
 
-def _translate(call: Callable[[], _R]) -> _R:
-    try:
-        return call()
-    except redis.exceptions.OutOfMemoryError as error:
-        raise ServiceError(f"Redis is full ({error}). Raise its maxmemory or add inference workers.") from None
-    except (redis.exceptions.ConnectionError, redis.exceptions.TimeoutError) as error:
-        raise ServiceError(
-            f"Redis is out of reach ({error}). Check that the server runs and that the URL is right; "
-            "then repeat the run with --resume."
-        ) from None
-    except redis.exceptions.RedisError as error:
-        raise ServiceError(f"Redis refused a command ({error}). Check the server's version and log.") from None
+def call_redis(call: Callable[[], _R], retry_s: float) -> _R:
+    """Call Redis, repeating it for up to ``retry_s`` seconds while the server is away, loading or full.
+
+    A call whose answer was lost is repeated too, so it must be one that may happen twice.
+
+    Raises:
+        ServiceError: the server stayed out of reach or full, or refused the command.
+    """
+    deadline = time.monotonic() + retry_s
+    pause_s = 0.05
+    while True:
+        try:
+            return call()
+        except redis.exceptions.RedisError as error:
+            if not _may_pass(error) or time.monotonic() + pause_s > deadline:
+                raise _explain(error) from None
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 1.0)
 
 
-def _with_clear_errors(method: Callable[_P, _R]) -> Callable[_P, _R]:
+def _may_pass(error: redis.exceptions.RedisError) -> bool:
+    """Return whether the same call may succeed a little later."""
+    if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.AuthorizationError):
+        return False
+    return isinstance(
+        error,
+        redis.exceptions.ConnectionError
+        | redis.exceptions.TimeoutError
+        | redis.exceptions.OutOfMemoryError
+        | redis.exceptions.ReadOnlyError,
+    )
+
+
+def _explain(error: redis.exceptions.RedisError) -> ServiceError:
+    what = hide_credentials(str(error))
+    match error:
+        case redis.exceptions.OutOfMemoryError():
+            return ServiceError(f"Redis is full ({what}). Raise its maxmemory or add inference workers.")
+        case redis.exceptions.AuthenticationError() | redis.exceptions.AuthorizationError():
+            return ServiceError(f"Redis refused the user name or password ({what}). Correct them in the URL.")
+        case redis.exceptions.ConnectionError() | redis.exceptions.TimeoutError():
+            return ServiceError(
+                f"Redis is out of reach ({what}). Check that the server runs and that the URL is right; "
+                "then repeat the run with --resume."
+            )
+        case _:
+            return ServiceError(f"Redis refused a command ({what}). Check the server's version and log.")
+
+
+def _with_clear_errors(
+    method: Callable[Concatenate["CropStream", _P], _R],
+) -> Callable[Concatenate["CropStream", _P], _R]:
     @wraps(method)
-    def wrapped(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        return _translate(lambda: method(*args, **kwargs))
+    def wrapped(self: "CropStream", *args: _P.args, **kwargs: _P.kwargs) -> _R:
+        return call_redis(lambda: method(self, *args, **kwargs), self.retry_s)
 
     return wrapped
 
@@ -90,7 +141,8 @@ class CropStream:
 
     Delivery is at least once: an entry stays pending until ``acknowledge``, and a dead worker's entries are claimed.
     ``consumer`` names this process in the group. A stream for one run only is given ``expires_s``, so that it goes
-    by itself should the run be killed; every entry renews it.
+    by itself should the run be killed; every entry renews it. Every call is repeated for up to ``retry_s`` seconds
+    while the server is away or full, and raises ServiceError then.
     """
 
     def __init__(
@@ -99,16 +151,21 @@ class CropStream:
         name: str,
         consumer: str | None = None,
         expires_s: int | None = None,
+        retry_s: float = 0.0,
     ) -> None:
         self.client = client
         self.name = name
         self.expires_s = expires_s
+        self.retry_s = retry_s
         self.rejected_name = f"{name}:rejected"
         self.consumer = consumer or f"{socket.gethostname()}-{os.getpid()}"
 
     @_with_clear_errors
     def create_group(self) -> None:
         """Create the stream and its group; entries already there will be read too."""
+        self._create_group()
+
+    def _create_group(self) -> None:
         try:
             self.client.xgroup_create(self.name, GROUP, id="0", mkstream=True)
         except redis.exceptions.ResponseError as error:
@@ -144,16 +201,26 @@ class CropStream:
     @_with_clear_errors
     def read(self, max_entries: int, block_ms: int) -> list[Entry]:
         """Return up to ``max_entries`` new entries, waiting up to ``block_ms`` for the first."""
-        reply = cast(
-            "list[Any]",
-            self.client.xreadgroup(GROUP, self.consumer, {self.name: ">"}, count=max_entries, block=block_ms),
-        )
+        try:
+            reply = cast(
+                "list[Any]",
+                self.client.xreadgroup(GROUP, self.consumer, {self.name: ">"}, count=max_entries, block=block_ms),
+            )
+        except redis.exceptions.ResponseError as error:
+            self._restore_group(error)
+            return []
         return [_read_entry(raw_id, fields) for _, entries in reply or [] for raw_id, fields in entries]
 
     @_with_clear_errors
     def claim_stale(self, min_idle_ms: int) -> Entry | None:
         """Return one entry that a consumer has held for ``min_idle_ms`` without acknowledging, or None."""
-        waiting = cast("list[Any]", self.client.xpending_range(self.name, GROUP, "-", "+", 1, idle=min_idle_ms or None))
+        try:
+            waiting = cast(
+                "list[Any]", self.client.xpending_range(self.name, GROUP, "-", "+", 1, idle=min_idle_ms or None)
+            )
+        except redis.exceptions.ResponseError as error:
+            self._restore_group(error)
+            return None
         if not waiting:
             return None
         claimed = cast(
@@ -165,10 +232,39 @@ class CropStream:
         raw_id, fields = claimed[0]
         return _read_entry(raw_id, fields, int(waiting[0]["times_delivered"]) + 1)
 
+    def _restore_group(self, error: redis.exceptions.ResponseError) -> None:
+        """Go on where the server has lost the stream (emptied, or restarted without its file).
+
+        What was lost with it shows in the ledger of its session.
+        """
+        if not str(error).startswith("NOGROUP"):
+            raise error
+        self._create_group()
+
+    def give_back(self, entries: list[Entry]) -> None:
+        """Undo the delivery of entries that failed through no fault of theirs, as far as the server can be reached.
+
+        They stay pending, but an outage is not counted as a try: else it would have them rejected when it ends.
+        """
+        with suppress(redis.exceptions.RedisError):
+            for entry in entries:
+                self.client.xclaim(
+                    self.name,
+                    GROUP,
+                    self.consumer,
+                    0,
+                    [entry.entry_id],
+                    retrycount=entry.num_deliveries - 1,
+                    justid=True,
+                )
+
     @_with_clear_errors
     def acknowledge(self, entries: list[Entry]) -> None:
         """Acknowledge and delete entries, in one transaction."""
-        ids = [entry.entry_id for entry in entries]
+        if entries:
+            self._acknowledge([entry.entry_id for entry in entries])
+
+    def _acknowledge(self, ids: list[str]) -> None:
         with self.client.pipeline(transaction=True) as pipeline:
             pipeline.xack(self.name, GROUP, *ids)
             pipeline.xdel(self.name, *ids)
@@ -176,7 +272,10 @@ class CropStream:
 
     @_with_clear_errors
     def reject(self, entry: Entry, reason: str) -> None:
-        """Move an entry to the rejected stream with its reason, in one transaction."""
+        """Move an entry to the rejected stream with its reason, in one transaction.
+
+        On a full server it is deleted instead: making room comes before keeping what nobody can use.
+        """
         fields: dict[Any, Any] = {
             "payload": entry.payload,
             "session": entry.session_id,
@@ -185,11 +284,15 @@ class CropStream:
             "faces": entry.num_faces,
             "reason": reason,
         }
-        with self.client.pipeline(transaction=True) as pipeline:
-            pipeline.xadd(self.rejected_name, fields)
-            pipeline.xack(self.name, GROUP, entry.entry_id)
-            pipeline.xdel(self.name, entry.entry_id)
-            pipeline.execute()
+        try:
+            with self.client.pipeline(transaction=True) as pipeline:
+                pipeline.xadd(self.rejected_name, fields, maxlen=_REJECTED_KEPT, approximate=True)
+                pipeline.expire(self.rejected_name, _REJECTED_EXPIRES_S)
+                pipeline.xack(self.name, GROUP, entry.entry_id)
+                pipeline.xdel(self.name, entry.entry_id)
+                pipeline.execute()
+        except redis.exceptions.OutOfMemoryError:
+            self._acknowledge([entry.entry_id])
 
     @_with_clear_errors
     def count_waiting_faces(self, session_id: str) -> int:
@@ -212,20 +315,21 @@ class CropStream:
 
 
 def _read_entry(raw_id: bytes, fields: dict[bytes, bytes], num_deliveries: int = 1) -> Entry:
-    """Return the entry; fields that are missing or no numbers become empty or 0, so that it can be rejected."""
+    """Return the entry; fields that are missing or unusable become empty or 0, so that it can be rejected."""
 
-    def read_number(name: bytes) -> int:
+    def read_number(name: bytes, lowest: int, highest: int) -> int:
         try:
-            return int(fields.get(name, b"0"))
+            number = int(fields.get(name, b"0"))
         except ValueError:
             return 0
+        return number if lowest <= number <= highest else 0
 
     return Entry(
         entry_id=raw_id.decode(),
         payload=fields.get(b"payload", b""),
-        session_id=fields.get(b"session", b"").decode(errors="replace"),
-        track_id=read_number(b"track"),
-        first_pts=read_number(b"first_pts"),
-        num_faces=read_number(b"faces"),
+        session_id=fields.get(b"session", b"").decode(errors="replace").replace("\0", "\ufffd"),
+        track_id=read_number(b"track", 0, _MAX_INT32),
+        first_pts=read_number(b"first_pts", -_MAX_INT64, _MAX_INT64),
+        num_faces=read_number(b"faces", 0, _MAX_INT32),
         num_deliveries=num_deliveries,
     )

@@ -5,7 +5,7 @@ in units of the stream's time base; the reader hands on strictly increasing pts 
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeAlias
@@ -22,11 +22,22 @@ VideoPacket: TypeAlias = "av.Packet[av.video.stream.VideoStream]"
 _MAX_DEMUX_ERRORS = 1000
 # A jump back of at least this much is a new clock, whose own intervals are kept; less is a slip of single frames.
 _CLOCK_RESET_S = 1.0
+# A jump ahead of more than this (11 days) is a damaged number, not a pause in a recording.
+_MAX_PAUSE_S = 1_000_000.0
+# AVI stores no pts. What FFmpeg guesses for it goes back and forth where pictures are reordered; its dts do not.
+_WITHOUT_PTS = ("avi",)
+# A packet is given up after this many later pictures: a few, because damage can change their order by one or two;
+# as many as H.264 and HEVC may reorder where the pts are guessed.
+_PATIENCE = 2
+_PATIENCE_WITHOUT_PTS = 16
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One decoded picture. ``time_s`` counts from the session's first frame; ``is_repaired``: its pts was unusable."""
+    """One decoded picture. ``is_repaired``: its pts was unusable.
+
+    ``time_s`` counts from the recording's first frame, even where that one could not be decoded.
+    """
 
     index: int
     pts: int
@@ -60,21 +71,24 @@ class FrameClock:
         """Return the pts to use and whether it had to be repaired.
 
         A missing one is the last one and a usual interval; a repeated or slightly backward one the next free tick;
-        after a jump back the file's own intervals go on from the last frame.
+        after a jump back, or ahead by days, the file's own intervals go on from the last frame.
         """
         if self.last_pts is None:
-            self.start_pts = self.last_pts = pts or 0
+            self.last_pts = (self.start_pts or 0) if pts is None else pts
+            if self.start_pts is None:
+                self.start_pts = self.last_pts
             self.num_repaired += pts is None
             return self.last_pts, pts is None
         last = self.last_pts
         fixed = last + self._interval if pts is None else pts + self._offset
-        is_repaired = pts is None or fixed <= last
-        if fixed <= last:
-            if float((last - fixed) * self.time_base) >= _CLOCK_RESET_S:
-                self._offset += last + self._interval - fixed
-                fixed = last + self._interval
-            else:
-                fixed = last + 1
+        jump_s = float((fixed - last) * self.time_base)
+        is_new_clock = jump_s <= -_CLOCK_RESET_S or jump_s > _MAX_PAUSE_S
+        is_repaired = pts is None or fixed <= last or is_new_clock
+        if is_new_clock:
+            self._offset += last + self._interval - fixed
+            fixed = last + self._interval
+        elif fixed <= last:
+            fixed = last + 1
         if is_repaired:
             self.num_repaired += 1
         else:
@@ -85,12 +99,17 @@ class FrameClock:
         return fixed, is_repaired
 
     def place(self, pts: int | None) -> int:
-        """Return where a packet without a picture belongs: at its own pts, but not before the last frame."""
-        last = self.last_pts or 0
+        """Return where a packet without a picture belongs: at its own pts, but not before the last frame.
+
+        One before the first frame starts the clock: the recording begins with it.
+        """
+        if self.start_pts is None:
+            self.start_pts = pts
+        last = self.last_pts if self.last_pts is not None else (self.start_pts or 0)
         return last if pts is None else max(last, pts + self._offset)
 
     def to_seconds(self, pts: int) -> float:
-        """Return seconds from the first frame."""
+        """Return seconds from the recording's start."""
         return float((pts - (self.start_pts or 0)) * self.time_base)
 
     @property
@@ -111,31 +130,30 @@ class FrameReader:
         self.clock = FrameClock(Fraction(1, 1), 0)
         self.num_packets = 0
         self.num_frames = 0
+        self.num_undecodable = 0
         self.num_flagged = 0  # pictures that the decoder itself called corrupt
 
     def __iter__(self) -> Generator[Frame | UndecodablePacket]:
         with open_recording(self.path) as (container, stream):
             self.facts = read_facts(container, stream)
             self.clock = FrameClock(Fraction(*self.facts.time_base), self.facts.average_fps)
-            waiting = _WaitingPackets()
             try:
-                yield from self._read(container, stream, waiting)
+                yield from self._read(container, stream)
             except GeneratorExit:
                 # Whoever stops reading early has not read what is still inside the decoder.
-                self.num_packets -= len(waiting)
+                self.num_packets = self.num_frames + self.num_undecodable
                 raise
         if self.num_frames == 0:
             raise SourceError(
                 f"{self.path} opened as {self.facts.codec} video, but none of its {self.num_packets} packets could be "
-                "decoded. It is damaged beyond repair, or encrypted."
+                "decoded. It is damaged beyond repair, or encrypted; copy it again from where it was recorded."
             )
 
     def _read(
-        self,
-        container: av.container.InputContainer,
-        stream: av.video.stream.VideoStream,
-        waiting: "_WaitingPackets",
+        self, container: av.container.InputContainer, stream: av.video.stream.VideoStream
     ) -> Iterator[Frame | UndecodablePacket]:
+        has_pts = container.format.name not in _WITHOUT_PTS
+        waiting = _WaitingPackets(_PATIENCE if has_pts else _PATIENCE_WITHOUT_PTS)
         for packet in _demux(container, stream):
             if packet.size and not _is_hidden(packet, stream.codec_context.name):
                 self.num_packets += 1
@@ -144,54 +162,68 @@ class FrameReader:
                 if not waiting:
                     self.num_packets += 1  # a second picture in one packet counts as one of its own
                 yield from map(self._make_undecodable, waiting.take(picture.pts))
-                yield self._make_frame(picture)
+                yield self._make_frame(picture, picture.pts if has_pts else picture.dts)
         yield from map(self._make_undecodable, waiting.take_all())
 
     def _make_undecodable(self, pts: int | None) -> UndecodablePacket:
         placed = self.clock.place(pts)
+        self.num_undecodable += 1
         return UndecodablePacket(placed, self.clock.to_seconds(placed))
 
-    def _make_frame(self, picture: av.VideoFrame) -> Frame:
-        pts, is_repaired = self.clock.read_pts(picture.pts)
+    def _make_frame(self, picture: av.VideoFrame, stored_pts: int | None) -> Frame:
+        pts, is_repaired = self.clock.read_pts(stored_pts)
         index = self.num_frames
         self.num_frames += 1
         self.num_flagged += bool(picture.is_corrupt)
-        return Frame(index, pts, self.clock.to_seconds(pts), VideoImage(picture), is_repaired)
+        image = VideoImage(picture)
+        if index == 0 and self.facts is not None:
+            # The container tells the size before turning; only a frame knows its rotation.
+            self.facts = replace(self.facts, width=image.width, height=image.height)
+        return Frame(index, pts, self.clock.to_seconds(pts), image, is_repaired)
 
 
 class _WaitingPackets:
-    """The pts of packets whose picture has not come out of the decoder yet."""
+    """Packets whose picture has not come out of the decoder yet, by their pts.
 
-    def __init__(self) -> None:
-        self._known: set[int] = set()
+    Decoders give pictures in order of presentation, so a packet that was passed over is lost; it is given up when
+    more than ``patience`` later pictures came out.
+    """
+
+    def __init__(self, patience: int) -> None:
+        self._patience = patience
+        self._num_passed: dict[int, int] = {}  # by pts: later pictures that came out already
         self._num_unknown = 0
+        self._has_begun = False
 
-    def __len__(self) -> int:
-        return len(self._known) + self._num_unknown
+    def __bool__(self) -> bool:
+        return bool(self._num_passed) or self._num_unknown > 0
 
     def add(self, pts: int | None) -> None:
-        if pts is None or pts in self._known:
+        if pts is None or pts in self._num_passed:
             self._num_unknown += 1
         else:
-            self._known.add(pts)
+            self._num_passed[pts] = 0
 
     def take(self, pts: int | None) -> list[int]:
-        """Remove the packet of the picture at ``pts``; return those before it, which can no longer come out.
-
-        Decoders give pictures in order of presentation, so a packet that was passed over is lost.
-        """
-        if pts in self._known:
-            self._known.discard(pts)
+        """Remove the packet of the picture at ``pts``; return those before it that are given up."""
+        if pts in self._num_passed:
+            del self._num_passed[pts]
         elif self._num_unknown:
             self._num_unknown -= 1
-        elif self._known:
-            self._known.discard(min(self._known))
-        lost = sorted(known for known in self._known if pts is not None and known < pts)
-        self._known.difference_update(lost)
+        elif self._num_passed:
+            del self._num_passed[min(self._num_passed)]
+        # Nothing comes before the first picture.
+        patience, self._has_begun = self._patience if self._has_begun else 0, True
+        passed = sorted(known for known in self._num_passed if pts is not None and known < pts)
+        for known in passed:
+            self._num_passed[known] += 1
+        lost = [known for known in passed if self._num_passed[known] > patience]
+        for known in lost:
+            del self._num_passed[known]
         return lost
 
     def take_all(self) -> list[int | None]:
-        return [*sorted(self._known), *[None] * self._num_unknown]
+        return [*sorted(self._num_passed), *[None] * self._num_unknown]
 
 
 def _demux(
@@ -205,11 +237,12 @@ def _demux(
             packet = next(packets)
         except StopIteration:
             return
-        except av.error.FFmpegError:
+        except (av.error.FFmpegError, OSError):
             # The generator is finished by its exception; a new one goes on where the container stands.
             num_errors += 1
             packets = container.demux(stream)
             continue
+        num_errors = 0
         if packet.size == 0 and packet.pts is not None:
             continue  # AVI's mark for "the last picture stays"; decoding it would flush the decoder
         yield packet

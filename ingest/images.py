@@ -24,7 +24,8 @@ class VideoImage:
 
     def __init__(self, frame: av.VideoFrame) -> None:
         self._frame = frame  # owns the memory that the planes show
-        self._turns = round(frame.rotation / 90) % 4
+        self._turns = round(frame.rotation / 90) % 4  # both the metadata and rot90 count counter-clockwise
+        self.width, self.height = (frame.height, frame.width) if self._turns % 2 else (frame.width, frame.height)
 
     @cached_property
     def _planes(self) -> list[NDArray[np.uint8]]:
@@ -36,14 +37,6 @@ class VideoImage:
     @property
     def luma(self) -> NDArray[np.uint8]:
         return self._planes[0]
-
-    @property
-    def width(self) -> int:
-        return int(self._planes[0].shape[1])
-
-    @property
-    def height(self) -> int:
-        return int(self._planes[0].shape[0])
 
     def read_rgb(self, box: Box, width: int, height: int) -> NDArray[np.uint8]:
         """Return the part within ``box`` (xyxy in pixels, inside the picture) as RGB (height width 3)."""

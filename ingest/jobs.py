@@ -55,7 +55,7 @@ def run_recording(session_id: str, stream_name: str, should_stop: Callable[[], b
             detector=make_detector(chosen["detector"], settings.yunet_path),
             model_input=card.input,
             windows=WindowBuffer(PROFILES[chosen["profile"]], session_id, card.model_id),
-            stream=CropStream(client, stream_name, expires_s=86_400),
+            stream=CropStream(client, stream_name, expires_s=86_400, retry_s=settings.retry_s),
             recorder=SessionRecorder(engine, session_id, settings.retry_s),
             options=IngestOptions(chosen["fps"], settings.max_waiting_windows),
             report_progress=report_progress,

@@ -4,20 +4,25 @@ from fractions import Fraction
 
 
 class FrameSampler:
-    """Chooses the first frame in each slot of 1/``fps`` seconds from the session's start; ``fps`` None takes all.
+    """Chooses the frame nearest to each multiple of 1/``fps`` seconds from the start; ``fps`` None takes all.
 
-    Slots are computed in whole numbers from pts, so a second reading chooses the same frames.
+    Nearest is judged when the frame comes, as if the next one followed after the same interval as this one did. So a
+    camera whose frames come at about the asked rate, but a little early or late, loses none. Whole numbers make a
+    second reading choose the same frames.
     """
 
     def __init__(self, fps: float | None, time_base: Fraction) -> None:
         self._slots_per_tick = None if fps is None else time_base * Fraction(fps).limit_denominator(1_000_000)
+        self._last_ticks = 0
         self._last_slot = -1
 
     def is_due(self, ticks: int) -> bool:
-        """Return whether the frame ``ticks`` after the first one is to be analysed."""
+        """Return whether the frame ``ticks`` after the start is to be analysed. Ask for each frame in turn."""
         if self._slots_per_tick is None:
             return True
-        slot = int(ticks * self._slots_per_tick)
+        interval, self._last_ticks = (ticks - self._last_ticks) * self._slots_per_tick, ticks
+        # A pause says nothing of the frames after it.
+        slot = int(ticks * self._slots_per_tick + min(interval, 1) / 2)
         if slot == self._last_slot:
             return False
         self._last_slot = slot

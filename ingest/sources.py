@@ -1,6 +1,8 @@
 """What a recorded file is: whether it can be read at all, and the facts about it that a summary tells."""
 
 import hashlib
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -8,16 +10,29 @@ from pathlib import Path
 from typing import Any
 
 import av
+from av.stream import Disposition
 
 from contracts.errors import SourceError
 
-# Playlists and the like inside a file must not make FFmpeg reach elsewhere.
-_OPTIONS = {"protocol_whitelist": "file"}
+# What recordings and stills come in. Others stay closed: playlists (hls, concat) and numbered pictures (image2) would
+# make FFmpeg read further files, and it takes any text for a video of a terminal (tty). Sound is here so that a sound
+# file gets the message that fits.
+_FORMATS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,mpjpeg,mjpeg,h261,h263,h264,hevc,m4v,av1,obu,ivf,"
+    "flv,live_flv,asf,ogg,mxf,gxf,nut,nuv,dv,rm,wtv,dhav,dnxhd,vc1,yuv4mpegpipe,gif,apng,jpeg_pipe,png_pipe,webp_pipe,"
+    "bmp_pipe,tiff_pipe,ppm_pipe,pgm_pipe,j2k_pipe,jpegxl_pipe,wav,mp3,flac,aac,ac3,aiff,amr"
+)
+_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
+# How an mp4 or mov file may begin: the names of its first box.
+_MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
 
 @dataclass(frozen=True)
 class SourceFacts:
-    """Facts about a recording's video stream. Sizes are upright pixels, ``duration_s`` is 0 where unknown."""
+    """Facts about a recording's video stream. ``duration_s`` is 0 where unknown.
+
+    ``width`` and ``height`` are those before the recording is turned upright, until its first frame is known.
+    """
 
     container: str
     codec: str
@@ -47,18 +62,19 @@ def check_file(path: Path) -> None:
     Raises:
         SourceError: it is not.
     """
-    if not path.exists():
-        raise SourceError(f"There is no file {path}. Check the path.")
-    if path.is_dir():
-        raise SourceError(f"{path} is a directory. Name the video files in it, for example {path}/*.mp4.")
-    if not path.is_file():
-        raise SourceError(f"{path} is not a regular file. Recordings are read from files.")
     try:
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise SourceError(f"{path} is a directory. Name the video files in it, for example {path}/*.mp4.")
+        if not stat.S_ISREG(mode):
+            raise SourceError(f"{path} is not a regular file. Recordings are read from files.")
         with path.open("rb") as file:
             if not file.read(1):
                 raise SourceError(f"{path} is empty (0 bytes). Copy it again from where it was recorded.")
+    except (FileNotFoundError, NotADirectoryError):
+        raise SourceError(f"There is no file {path}. Check the path.") from None
     except OSError as error:
-        raise SourceError(f"{path} cannot be read ({error.strerror}). Check its permissions.") from None
+        raise SourceError(f"{path} cannot be read ({error.strerror}). Check the path and its permissions.") from None
 
 
 def compute_fingerprint(path: Path) -> str:
@@ -74,22 +90,57 @@ def open_recording(path: Path) -> Iterator[tuple[av.container.InputContainer, av
     Raises:
         SourceError: it is no video, is damaged beyond opening, or holds no pictures.
     """
-    try:
-        container = av.open(str(path), options=dict(_OPTIONS))
-    except av.error.FFmpegError as error:
-        raise SourceError(
-            f"{path} cannot be opened as a video ({error.strerror}). It may be another kind of file, or an mp4 whose "
-            "index was never written; try to repair it with: ffmpeg -i FILE -c copy REPAIRED.mp4"
-        ) from None
-    with container:
-        pictures = [stream for stream in container.streams.video if stream.codec_context is not None]
-        if not pictures:
+    check_file(path)
+    # An open file and not its name: FFmpeg would take names like "a%d.png" for patterns and "concat:a|b" for URLs.
+    with path.open("rb") as file, _open_container(path, file.fileno()) as container:
+        # A sound file's cover is a picture, but no recording.
+        streams = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+        if not streams:
             kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
-            raise SourceError(f"{path} holds no video stream, only {kinds}. Expected a file with pictures.")
-        stream = pictures[0]
+            found = "audio with a cover" if container.streams.video else f"only {kinds}"
+            raise SourceError(f"{path} holds no video stream, {found}. Expected a file with pictures.")
+        stream = streams[0]
+        if stream.codec_context is None:
+            raise SourceError(
+                f"{path} holds video of a kind that cannot be decoded here. Convert it first, for example with: "
+                "ffmpeg -i FILE -c:v libx264 NEW.mp4"
+            )
         # One thread per process: a second one costs more CPU in all, and cameras are spread over processes.
         stream.thread_type = "NONE"
         yield container, stream
+
+
+def _open_container(path: Path, descriptor: int) -> av.container.InputContainer:
+    try:
+        return av.open(os.fdopen(descriptor, "rb", closefd=False), mode="r", options=dict(_OPTIONS))
+    except (av.error.FFmpegError, OSError) as error:
+        if _lacks_index(path):
+            raise SourceError(
+                f"{path} is an mp4 without its index (no moov box): it was cut off, or its recording never ended in "
+                "order. Copy it again; else tools such as untrunc can rebuild the index from an intact recording of "
+                "the same camera."
+            ) from None
+        raise SourceError(
+            f"{path} cannot be opened as a video ({error.strerror}). Expected a recording such as mp4, mkv, avi or ts, "
+            "or a picture; of a playlist, name the files that it lists."
+        ) from None
+
+
+def _lacks_index(path: Path) -> bool:
+    """Return whether a file is made of an mp4's boxes (ISO/IEC 14496-12, 4.2) without the one that is the index."""
+    with path.open("rb") as file:
+        start, name = 0, b""
+        while (head := file.read(16)) and len(head) >= 8:
+            size, name = int.from_bytes(head[:4]), head[4:8]
+            if name == b"moov" or (start == 0 and name not in _MP4_BOXES):
+                return False
+            if size == 1:
+                size = int.from_bytes(head[8:])
+            if size < 8:
+                break  # 0: the box reaches to the file's end
+            start += size
+            file.seek(start)
+    return name != b""
 
 
 def read_facts(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> SourceFacts:
@@ -112,5 +163,3 @@ def read_facts(container: av.container.InputContainer, stream: av.video.stream.V
         time_base=(time_base.numerator, time_base.denominator) if stream.time_base else (1, 1_000_000),
         start_pts=stream.start_time,
     )
-
-

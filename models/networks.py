@@ -146,7 +146,9 @@ class EmotionNet(nn.Module):
         context = self.attention(states, is_padding.to(states.device))
         window: Tensor = self.window_head(torch.cat((states, context), -1))
         frame: Tensor = self.emotion_head(features)
-        return frame + window
+        # A window of one has no context to add: a still picture gets exactly the CNN's answer.
+        has_context = (lengths > 1).to(window.device)[:, None, None]
+        return frame + window * has_context
 
     def forward(self, crops: Tensor, lengths: Tensor) -> Tensor:  # B T H W, B
         """Return logits (B T K); ``crops`` are standardised (see ``preprocessing``), ``lengths`` is on the CPU."""

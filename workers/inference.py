@@ -31,7 +31,7 @@ def run_worker(
     client = connect(settings.redis_url, settings.retry_s)
     try:
         run_inference(
-            stream=CropStream(client, stream_name),
+            stream=CropStream(client, stream_name, retry_s=settings.retry_s),
             predictor=predictor,
             engine=engine,
             max_entries=_MAX_ENTRIES,
