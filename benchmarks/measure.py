@@ -65,7 +65,10 @@ def measure_decoding(path: Path) -> float:
 
 
 def run_measured(
-    command: list[str], environment: dict[str, str] | None = None, client: redis.Redis | None = None
+    command: list[str],
+    environment: dict[str, str] | None = None,
+    client: redis.Redis | None = None,
+    folder: Path | None = None,
 ) -> Measurement:
     """Run a command to its end and measure it.
 
@@ -73,7 +76,12 @@ def run_measured(
     """
     before_s, begin = _read_server_cpu(client), time.monotonic()
     process = subprocess.Popen(
-        command, env={**os.environ, **(environment or {})}, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        env={**os.environ, **(environment or {})},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     peaks: dict[str, float] = {}
     is_running = True

@@ -9,14 +9,17 @@ import sys
 import time
 import uuid
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+
+from redis.exceptions import RedisError
 
 from cli.plans import AnalyzeRequest, SessionPlan, hold_session, make_plan, record_plan, resume_plan
 from cli.results import claim_folder, describe_results, write_results
 from cli.services import Services, open_services
 from cli.watching import InferenceProcess, Interrupt, catch_interrupts, watch_session
 from contracts.completion import finish_session
-from contracts.errors import EmotraceError, InterruptedRunError, UsageError
+from contracts.errors import EmotraceError, InterruptedRunError, ModelError, ServiceError, SourceError, UsageError
 from contracts.stream import CropStream
 
 _STREAM_EXPIRES_S = 86_400
@@ -44,8 +47,8 @@ def run(request: AnalyzeRequest, redis_url: str | None, database_url: str | None
             for video in [None] if request.resume is not None else request.videos:
                 try:
                     plan = resume_plan(request, services.engine) if video is None else make_plan(request, video)
-                    with hold_session(services.settings.data_dir, plan.session_id):
-                        summaries.append(_analyse(plan, request, services, stream, inference, interrupt))
+                    with hold_session(services.settings.data_dir, plan.session_id) as hold:
+                        summaries.append(_analyse(plan, request, services, stream, inference, interrupt, hold))
                 except EmotraceError as error:
                     print(f"emotrace: {error}", file=sys.stderr)
                     exit_code = exit_code or error.exit_code
@@ -53,7 +56,8 @@ def run(request: AnalyzeRequest, redis_url: str | None, database_url: str | None
                     break
         finally:
             inference.stop()
-            stream.delete()
+            with suppress(ServiceError):  # it goes by itself, and what is wrong has been said
+                stream.delete()
     if request.as_json:
         print(json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2))
     return exit_code or next((_EXIT_CODES[s["status"]] for s in summaries if s["status"] in _EXIT_CODES), 0)
@@ -69,6 +73,7 @@ def _analyse(
     stream: CropStream,
     inference: InferenceProcess,
     interrupt: Interrupt,
+    hold: int,
 ) -> Mapping[str, Any]:
     """Run one session and write its results; return its summary.
 
@@ -80,7 +85,7 @@ def _analyse(
     folder = claim_folder(request.out, plan.video, plan.session_id)
     record_plan(plan, services.engine, services.settings.retry_s)
     inference.start(plan.model)
-    end = watch_session(plan.session_id, plan.video.name, services, stream, inference, interrupt)
+    end = watch_session(plan.session_id, plan.video.name, services, stream, inference, interrupt, hold)
     try:
         ledger, imbalance = finish_session(
             services.engine, stream, plan.session_id, end.is_fully_read, end.error, services.settings.retry_s
@@ -88,9 +93,13 @@ def _analyse(
     except EmotraceError as error:
         first = end.error or error
         raise type(first)(f"{first} The session {plan.session_id} is not complete; {hint}") from None
-    if end.error is not None and ledger.decoded == 0:
-        folder.rmdir()
-        raise end.error
+    if not end.is_fully_read and ledger.decoded == 0:
+        with suppress(OSError):  # results of an earlier reading stay
+            folder.rmdir()
+        if isinstance(end.error, SourceError | ModelError):
+            raise end.error
+        problem = end.error or InterruptedRunError("Interrupted.")
+        raise type(problem)(f"{problem} Nothing was analysed yet; {hint}")
 
     def measure_run() -> dict[str, Any]:
         return {
@@ -116,6 +125,8 @@ def _analyse(
 
 def _measure_own_cpu(services: Services) -> float:
     """Return the CPU seconds so far of this process and of the Redis server, which works for it."""
-    information = services.client.info("cpu")
-    return time.process_time() + float(information["used_cpu_user"]) + float(information["used_cpu_sys"])
-
+    server_s = 0.0
+    with suppress(RedisError):  # a number to look at; whether Redis is there is for others to say
+        information = services.client.info("cpu")
+        server_s = float(information["used_cpu_user"]) + float(information["used_cpu_sys"])
+    return time.process_time() + server_s

@@ -1,5 +1,6 @@
 """Child processes of a run: started, watched, measured and stopped; and what such a child watches for itself."""
 
+import atexit
 import os
 import signal
 import subprocess
@@ -11,14 +12,19 @@ from contextlib import suppress
 import psutil
 
 from contracts import errors
+from contracts.settings import hide_credentials
 
 # A recording's reader that was asked to stop and did so in order.
 EXIT_STOPPED = 75
+_PARENT_VARIABLE = "_EMOTRACE_PARENT_PID"
 
 
 def watch_for_stop() -> Callable[[], bool]:
-    """Return a function that says whether this child should stop: on SIGTERM, or when its parent has died."""
-    parent = os.getppid()
+    """Return a function that says whether this child should stop: on SIGTERM, or when its parent has died.
+
+    The parent says who it is: it may have died while this child was still importing.
+    """
+    parent = int(os.environ.get(_PARENT_VARIABLE) or os.getppid())
     is_asked = False
 
     def ask(_signal: int, _frame: object) -> None:
@@ -26,6 +32,8 @@ def watch_for_stop() -> Callable[[], bool]:
         is_asked = True
 
     signal.signal(signal.SIGTERM, ask)
+    # An interpreter that is ending drops its handlers, and a late signal would make a good end look like a kill.
+    atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
     return lambda: is_asked or os.getppid() != parent
 
 
@@ -35,18 +43,21 @@ class Child:
     It runs in a terminal session of its own: a Ctrl-C reaches the parent alone, which ends its children in order.
     """
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], inherited: Sequence[int] = ()) -> None:
+        """Start it; it inherits the file descriptors ``inherited``."""
         self._stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed with this object
         self.process = subprocess.Popen(
             # -P: a folder of the user's that is named like one of our packages must not be imported.
             [sys.executable, "-P", "-m", "cli.main", *arguments],
-            env={**os.environ, **environment},
+            env={**os.environ, **environment, _PARENT_VARIABLE: str(os.getpid())},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=self._stderr,
             start_new_session=True,
+            pass_fds=inherited,
         )
         self._measured = psutil.Process(self.process.pid)
+        self._was_asked = False
         self.cpu_s = 0.0
         self.peak_memory_mb = 0.0
 
@@ -63,7 +74,10 @@ class Child:
             self.peak_memory_mb = max(self.peak_memory_mb, memory.rss / 1e6)
 
     def ask_to_stop(self) -> None:
-        """Ask it to finish what it holds and end."""
+        """Ask it, once, to finish what it holds and end: a second signal would kill an interpreter that is ending."""
+        if self._was_asked:
+            return
+        self._was_asked = True
         with suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
 
@@ -81,14 +95,25 @@ class Child:
         """Return an error that says how it ended, in its own words where it left some."""
         code = self.process.returncode
         self._stderr.seek(0)
-        said = [line for line in self._stderr.read().splitlines() if line.startswith("emotrace: ")]
+        lines = [line for line in self._stderr.read().splitlines() if line.strip()]
+        said = [line for line in lines if line.startswith("emotrace: ")]
         if said:
-            kinds = {kind.exit_code: kind for kind in _list_error_kinds(errors.EmotraceError)}
+            # Of two kinds with one exit code the more general is meant.
+            kinds = {kind.exit_code: kind for kind in reversed(_list_error_kinds(errors.EmotraceError))}
             return kinds.get(code, errors.EmotraceError)(said[-1].removeprefix("emotrace: "))
         if code < 0:
-            name = signal.Signals(-code).name
-            return errors.InterruptedRunError(f"The {what} process was killed ({name}); what it had stored is kept.")
-        return errors.EmotraceError(f"The {what} process ended with the code {code} and no word of why.")
+            return errors.InterruptedRunError(
+                f"The {what} process was killed ({_name_signal(-code)}); what it had stored is kept."
+            )
+        last = f"Its last words: {hide_credentials(lines[-1])}." if lines else "It left no word of why."
+        return errors.EmotraceError(f"The {what} process ended with the code {code}. {last}")
+
+
+def _name_signal(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
 
 
 def _list_error_kinds(kind: type[errors.EmotraceError]) -> list[type[errors.EmotraceError]]:

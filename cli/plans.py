@@ -1,6 +1,8 @@
 """What a run of ``analyze`` is to do with one video: a new session, or one that is to be repeated."""
 
 import fcntl
+import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from models.detection import find_default_detector
 
 DEFAULT_FPS = "10"
 DEFAULT_PROFILE = "batch"
+# The reader of a run that was killed notices within a frame.
+_HOLD_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
@@ -157,21 +161,37 @@ def read_fps(text: str) -> float | None:
 
 
 @contextmanager
-def hold_session(data_dir: Path, session_id: str) -> Iterator[None]:
+def hold_session(data_dir: Path, session_id: str) -> Iterator[int]:
     """Keep other runs on this machine from the session while the context lasts.
+
+    Yields the lock's file descriptor: a child that inherits it holds the session too, so that after a killed run
+    nobody repeats the session before its last process has ended.
 
     Raises:
         ServiceError: another run holds it.
     """
     path = data_dir / "sessions" / f"{session_id}.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ServiceError(f"Session {session_id} is being analysed by another run. Wait for it to end.") from None
-        yield
-        path.unlink(missing_ok=True)
+    deadline = time.monotonic() + _HOLD_TIMEOUT_S
+    while True:
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise ServiceError(
+                        f"Session {session_id} is being analysed by another run. Wait for it to end."
+                    ) from None
+                time.sleep(0.05)
+                continue
+            # The run before may have removed the file between our opening and locking it.
+            if not path.exists() or os.fstat(file.fileno()).st_ino != path.stat().st_ino:
+                continue
+            try:
+                yield file.fileno()
+            finally:
+                path.unlink(missing_ok=True)
+            return
 
 
 def _name_model(model: str) -> str:

@@ -1,6 +1,7 @@
 """``emotrace sessions``."""
 
 import json
+import sys
 from datetime import datetime
 
 from rich.console import Console
@@ -15,7 +16,7 @@ def run(database_url: str | None, limit: int, as_json: bool) -> None:
     with open_engine(database_url) as (_, engine, _), read_transaction(engine) as connection:
         rows = store.list_sessions(connection, limit)
     if as_json:
-        print(json.dumps([{**row, "settings": row["settings"], "facts": row["facts"]} for row in rows], indent=2))
+        print(json.dumps(rows, indent=2))
         return
     if not rows:
         print("No sessions yet. Begin with: emotrace analyze VIDEO")
@@ -33,4 +34,5 @@ def run(database_url: str | None, limit: int, as_json: bool) -> None:
             row["model_id"],
             datetime.fromtimestamp(row["started_at"]).strftime("%Y-%m-%d %H:%M"),
         )
-    Console(highlight=False).print(table)
+    # A pipe has no width of its own; lines are not to be broken for one.
+    Console(highlight=False, width=None if sys.stdout.isatty() else 200).print(table)

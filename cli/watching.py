@@ -75,15 +75,16 @@ class InferenceProcess:
         """Start it anew where it was killed.
 
         Raises:
-            EmotraceError: it ended with an error of its own, or is killed again and again.
+            EmotraceError: it ended with an error of its own, or is ended again and again.
         """
         assert self._child is not None
         code = self._child.poll()
         if code is None:
             return
-        error = self._child.make_error("inference")
-        if code >= 0 or self._num_restarts >= _MAX_RESTARTS:
-            raise error
+        # Killed, or asked by somebody to stop: what it held waits for the next one.
+        was_ended = code <= 0
+        if not was_ended or self._num_restarts >= _MAX_RESTARTS:
+            raise self._child.make_error("inference")
         self._num_restarts += 1
         self.start(self._model)
 
@@ -117,9 +118,13 @@ def watch_session(
     stream: CropStream,
     inference: InferenceProcess,
     interrupt: Interrupt,
+    hold: int,
 ) -> SessionEnd:
-    """Start a session's ingest process and wait until its crops are stored, with a progress bar on standard error."""
-    ingest = Child(["run-recording", session_id, stream.name], services.environment)
+    """Start a session's ingest process and wait until its crops are stored, with a progress bar on standard error.
+
+    The ingest process inherits ``hold``, the session's lock.
+    """
+    ingest = Child(["run-recording", session_id, stream.name], services.environment, [hold])
     error: EmotraceError | None = None
     next_measure = 0.0
     try:
@@ -153,7 +158,9 @@ def watch_session(
     finally:
         ingest.stop(_STOP_TIMEOUT_S)
         inference.measure()
-    if error is None and ingest.poll() not in (0, EXIT_STOPPED):
+    # One that was still starting when it was asked to stop could not do so in order.
+    in_order = (0, EXIT_STOPPED, -signal.SIGTERM) if interrupt.is_asked else (0, EXIT_STOPPED)
+    if error is None and ingest.poll() not in in_order:
         error = ingest.make_error("ingest")
     return SessionEnd(ingest.poll() == 0 and error is None, error, ingest.cpu_s, ingest.peak_memory_mb)
 

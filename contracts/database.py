@@ -7,13 +7,21 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 
-from contracts.errors import ServiceError
+from contracts.errors import RowsRefusedError, ServiceError
 from contracts.settings import hide_credentials
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
-_BUSY_TIMEOUT_MS = 15_000
+_BUSY_TIMEOUT_MS = 5_000
+# A server that vanishes without a word (power, network) would else be waited for until the kernel gives up, in hours.
+_POSTGRESQL_LIMITS = {
+    "connect_timeout": "5",
+    "keepalives_idle": "5",
+    "keepalives_interval": "5",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "15000",
+}
 _READ_ONLY = "emotrace_read_only"
 _R = TypeVar("_R")
 
@@ -26,15 +34,19 @@ def open_database(url: str) -> sa.Engine:
     """
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError:
+        if "@" in (parsed.host or ""):
+            # The password holds an "@", and its end would be shown as a part of the host.
+            raise ValueError
+    except (sa.exc.ArgumentError, ValueError):
+        shown = hide_credentials(url) if "://" in url else "without a scheme"
         raise ServiceError(
-            f"The database URL {hide_credentials(url)!r} cannot be read. Expected sqlite:///PATH or "
-            "postgresql://USER:PASSWORD@HOST/NAME."
+            f"The database URL {shown!r} cannot be read. Expected sqlite:///PATH or "
+            "postgresql://USER:PASSWORD@HOST:PORT/NAME, special characters in them %-encoded."
         ) from None
     if parsed.drivername in ("postgres", "postgresql"):
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername == "postgresql+psycopg":
-        query = {"connect_timeout": "5", **parsed.query}
+        query = {**_POSTGRESQL_LIMITS, **parsed.query}
         return sa.create_engine(parsed.set(query=query), pool_pre_ping=True, pool_size=2)
     if parsed.drivername != "sqlite":
         raise ServiceError(f"The database kind {parsed.drivername!r} is not supported. Use SQLite or PostgreSQL.")
@@ -80,7 +92,8 @@ def write_transaction(engine: sa.Engine, write: Callable[[sa.Connection], _R], r
     ``write`` may run several times, so it must be keyed: what it inserts twice must end up there once.
 
     Raises:
-        ServiceError: the database stayed out of reach for ``retry_s`` seconds, or refused the statement.
+        RowsRefusedError: the database refused the rows, which break a rule of its tables.
+        ServiceError: it stayed out of reach or busy for ``retry_s`` seconds, or refused the statement.
     """
     deadline = time.monotonic() + retry_s
     pause_s = 0.05
@@ -88,20 +101,25 @@ def write_transaction(engine: sa.Engine, write: Callable[[sa.Connection], _R], r
         try:
             with engine.begin() as connection:
                 return write(connection)
-        except OperationalError as error:
-            if time.monotonic() + pause_s > deadline:
-                raise _explain(engine, error) from None
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, 1.0)
+        except (IntegrityError, DataError) as error:
+            raise RowsRefusedError(f"The database refused rows: {_read_first_line(error)}.") from None
         except DBAPIError as error:
-            raise _explain(engine, error) from None
+            may_pass = isinstance(error, OperationalError) or error.connection_invalidated
+            if not may_pass or time.monotonic() + pause_s > deadline:
+                raise _explain(engine, error) from None
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, 1.0)
+
+
+def _read_first_line(error: DBAPIError) -> str:
+    lines = str(error.orig).strip().splitlines()
+    return hide_credentials(lines[0] if lines else repr(error.orig)).rstrip(".")
 
 
 def _explain(engine: sa.Engine, error: DBAPIError) -> ServiceError:
-    what = hide_credentials(str(error.orig).strip().splitlines()[0] if str(error.orig).strip() else repr(error.orig))
-    where = engine.url.render_as_string(hide_password=True)
+    where = hide_credentials(engine.url.set(query={}).render_as_string(hide_password=True))
     return ServiceError(
-        f"The database {hide_credentials(where)} failed: {what}. Check that it runs, that the disk has room and that "
+        f"The database {where} failed: {_read_first_line(error)}. Check that it runs, that the disk has room and that "
         "the user may write; what was committed is kept."
     )
 
@@ -114,25 +132,15 @@ def migrate(engine: sa.Engine) -> tuple[str | None, str]:
     """
     from alembic import command
     from alembic.config import Config
-    from alembic.runtime.migration import MigrationContext
-    from alembic.script import ScriptDirectory
 
     config = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
-    scripts = ScriptDirectory.from_config(config)
-    head = scripts.get_current_head()
-    assert head is not None
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 # Two processes that migrate at once would both create the tables.
                 connection.execute(sa.text("SELECT pg_advisory_xact_lock(727161)"))
-            before = MigrationContext.configure(connection).get_current_revision()
-            if before is not None and before not in {script.revision for script in scripts.walk_revisions()}:
-                raise ServiceError(
-                    f"The database has the schema revision {before}; this release knows up to {head}. A newer "
-                    "emotrace made it: upgrade this one."
-                )
+            before, head = _read_revisions(connection)
             if before != head:
                 config.attributes["connection"] = connection
                 command.upgrade(config, "head")
@@ -142,14 +150,37 @@ def migrate(engine: sa.Engine) -> tuple[str | None, str]:
 
 
 def check_migrated(engine: sa.Engine) -> None:
-    """Check that the tables are there.
+    """Check that the tables are there, and are those of this release.
 
     Raises:
         ServiceError: they are not, or the database is out of reach.
     """
-    try:
-        tables = sa.inspect(engine).get_table_names()
-    except DBAPIError as error:
-        raise _explain(engine, error) from None
-    if "emotions" not in tables:
+    with read_transaction(engine) as connection:
+        found, head = _read_revisions(connection)
+    if found is None:
         raise ServiceError("The database has no emotrace tables. Run `emotrace migrate` on it once.")
+    if found != head:
+        raise ServiceError(
+            f"The database has the schema revision {found}; this release needs {head}. Run `emotrace migrate` on it."
+        )
+
+
+def _read_revisions(connection: sa.Connection) -> tuple[str | None, str]:
+    """Return the database's schema revision and this release's.
+
+    Raises:
+        ServiceError: the database was made by a newer release.
+    """
+    from alembic.runtime.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
+    scripts = ScriptDirectory(str(_MIGRATIONS))
+    head = scripts.get_current_head()
+    assert head is not None
+    found = MigrationContext.configure(connection).get_current_revision()
+    if found is not None and found not in {script.revision for script in scripts.walk_revisions()}:
+        raise ServiceError(
+            f"The database has the schema revision {found}; this release knows up to {head}. A newer emotrace made it: "
+            "upgrade this one."
+        )
+    return found, head

@@ -10,6 +10,7 @@ exits with the class's ``exit_code``; a traceback shown to a user is a defect.
   - DataError: a training or evaluation data set cannot be used
   - MessageError: a stream entry does not hold what the contract says
   - ServiceError: Redis or the database is out of reach, or stayed so
+    - RowsRefusedError: the database is there, and refuses these rows
   - LedgerError: frames or faces do not add up
   - OutputError: a result file cannot be written
   - InterruptedRunError: a run ended before its source did
@@ -56,6 +57,10 @@ class ServiceError(EmotraceError):
     """Redis or the database is out of reach, and stayed so through the bounded retries."""
 
     exit_code = 7
+
+
+class RowsRefusedError(ServiceError):
+    """The database is there and refuses these rows: they break a rule of its tables, and would again."""
 
 
 class LedgerError(EmotraceError):

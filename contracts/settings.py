@@ -24,9 +24,7 @@ class Settings(BaseSettings):
         default_factory=lambda: platformdirs.user_data_path("emotrace"),
         description="Where the embedded Valkey and SQLite keep their files.",
     )
-    redis_url: str | None = Field(
-        None, description="A Redis or Valkey server; unset starts the embedded one."
-    )
+    redis_url: str | None = Field(None, description="A Redis or Valkey server; unset starts the embedded one.")
     database_url: str | None = Field(
         None, description="A PostgreSQL or SQLite database; unset uses SQLite under data_dir."
     )
@@ -67,12 +65,12 @@ def read_settings() -> Settings:
         raise UsageError(f"The environment variable {name} cannot be used: {first['msg']}.") from None
 
 
-# The last "@" of a word ends the credentials, because passwords hold "@", "/" and ":" unescaped all the time. A word may
-# be several URLs in a row: each begins at its own "://". Local paths (unix:///, sqlite:///) have none.
+# The last "@" of a word ends the credentials, because passwords hold "@", "/" and ":" unescaped all the time. A word
+# may be several URLs in a row: each begins at its own "://". Local paths (unix:///, sqlite:///) have none.
 _USER_INFO = re.compile(r"(?!(?:unix|sqlite|file):///)(?<![\w+.-])([A-Za-z][\w+.-]*://)(?:(?![\w+.-]+://)\S)*@")
 _QUERY_PASSWORD = re.compile(r"([?&;](?:\w*password|passwd|pwd)=)[^&;\s'\")]*", re.IGNORECASE)
 
 
 def hide_credentials(text: str) -> str:
-    """Return ``text`` with user names and passwords inside URLs replaced by ``***``; rather too much than too little."""
+    """Return ``text`` with what may be user names and passwords inside URLs replaced by ``***``."""
     return _QUERY_PASSWORD.sub(r"\1***", _USER_INFO.sub(r"\1***@", text))

@@ -22,6 +22,7 @@ from contracts.schema import coverage, emotions, models, rejections, sessions, s
 
 RUNNING, COMPLETE, INTERRUPTED, FAILED, INCOMPLETE = "running", "complete", "interrupted", "failed", "incomplete"
 
+_MAX_REASON_LENGTH = 1000
 EMOTION_COLUMNS = tuple(column.name for column in emotions.columns)
 Row = Mapping[str, Any]
 
@@ -131,10 +132,9 @@ def read_session(connection: sa.Connection, session_id: str) -> Row:
     Raises:
         UsageError: no session, or more than one, has such an id.
     """
-    pattern = session_id.lower().replace("%", "").replace("_", "")
-    found = connection.execute(_select_sessions().where(sessions.c.session_id.like(f"{pattern}%")).limit(2)).mappings()
-    rows = list(found)
-    if not rows or not pattern:
+    begins = sessions.c.session_id.startswith(session_id.lower(), autoescape=True)
+    rows = list(connection.execute(_select_sessions().where(begins).limit(2)).mappings()) if session_id else []
+    if not rows:
         raise UsageError(f"There is no session {session_id!r}. List them with: emotrace sessions")
     if len(rows) > 1:
         raise UsageError(f"Several sessions begin with {session_id!r}. Give more of its id.")
@@ -181,7 +181,7 @@ def record_rejection(
         "track_id": track_id,
         "first_pts": first_pts,
         "num_faces": num_faces,
-        "reason": reason,
+        "reason": reason.replace("\0", "\ufffd")[:_MAX_REASON_LENGTH],  # may quote what a stranger wrote
     }
     _insert_new(connection, rejections, [row])
 

@@ -68,7 +68,8 @@ def connect(url: str, retry_s: float) -> redis.Redis:
         )
     except ValueError:
         # The reason is left out: it quotes what was taken for a host or port, which may be a piece of the password.
-        raise ServiceError(f"The Redis URL {hide_credentials(url)!r} cannot be used. {expected}.") from None
+        shown = hide_credentials(url) if "://" in url else "without a scheme"
+        raise ServiceError(f"The Redis URL {shown!r} cannot be used. {expected}.") from None
     try:
         call_redis(client.ping, retry_s)
     except ServiceError:
@@ -130,7 +131,7 @@ def _with_clear_errors(
     method: Callable[Concatenate["CropStream", _P], _R],
 ) -> Callable[Concatenate["CropStream", _P], _R]:
     @wraps(method)
-    def wrapped(self: "CropStream", *args: _P.args, **kwargs: _P.kwargs) -> _R:
+    def wrapped(self: "CropStream", /, *args: _P.args, **kwargs: _P.kwargs) -> _R:
         return call_redis(lambda: method(self, *args, **kwargs), self.retry_s)
 
     return wrapped

@@ -61,6 +61,7 @@ class CoverageRecorder:
 
     def take_rows(self, frame_s: float = 0.0) -> list[dict[str, Any]]:
         """Return rows for the coverage table. ``frame_s`` is how long the last frame is taken to last."""
+        last = self._current if self._current is not None and self._current.num_frames else None
         unwritten, self._unwritten = self._unwritten, []
         if self._current is not None:
             # It may still grow: written again next time, the longer version replaces the shorter.
@@ -71,7 +72,7 @@ class CoverageRecorder:
                 "start_pts": stretch.start_pts,
                 "state": stretch.state,
                 "start_s": stretch.start_s,
-                "end_s": stretch.end_s + (frame_s if stretch is self._current else 0.0),
+                "end_s": stretch.end_s + (frame_s if stretch is last else 0.0),
                 "num_frames": stretch.num_frames,
                 "num_not_sampled": stretch.num_not_sampled,
                 "num_faces": stretch.num_faces,

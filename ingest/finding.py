@@ -14,6 +14,9 @@ FULL_PASS_INTERVAL_S = 1.0
 # A region is this many times as long as the last box; a face may move 0.4 of its size between analysed frames.
 _REGION_FACTOR = 1.8
 _SAME_FACE_IOU = 0.4
+# What a known face must reach to count as found again; a weaker or more distant find is something else.
+MIN_KNOWN_SCORE = 0.4
+MIN_KNOWN_IOU = 0.2
 
 
 class FaceFinder:
@@ -24,22 +27,25 @@ class FaceFinder:
         self._next_full_pass_s = 0.0
 
     def find(self, image: VideoImage, time_s: float, known: Sequence[Box], is_cut: bool) -> list[Detection]:
-        """Return the faces, in the frame's pixels, best first. ``known`` are the boxes of faces seen a moment ago."""
+        """Return the faces, in the frame's pixels. ``known`` are the boxes of faces seen a moment ago."""
         found: list[Detection] = []
+        neighbours: list[Detection] = []
         is_one_lost = False
         for box in [] if is_cut else known:
             near = self._search(image, _find_region(box, image), self.detector.region_size_px)
-            # Another face may stand in the same region; the one that overlaps most is the one looked for.
-            best = max(near, key=lambda detection: compute_iou(detection.box, box), default=None)
-            if best is None or compute_iou(best.box, box) == 0:
-                is_one_lost = True
+            near = [detection for detection in near if detection.score >= MIN_KNOWN_SCORE]
+            near.sort(key=lambda detection: compute_iou(detection.box, box), reverse=True)
+            if near and compute_iou(near[0].box, box) >= MIN_KNOWN_IOU:
+                found.append(near[0])
+                neighbours += near[1:]
             else:
-                found.append(best)
+                is_one_lost = True
         if is_cut or is_one_lost or not known or time_s >= self._next_full_pass_s:
             whole = (0.0, 0.0, float(image.width), float(image.height))
             found += self._search(image, whole, self.detector.full_size_px)
             self._next_full_pass_s = time_s + FULL_PASS_INTERVAL_S
-        return _drop_duplicates(found)
+        # Other faces in a region come last: it may show half of them only.
+        return _drop_duplicates(found + neighbours)
 
     def _search(self, image: VideoImage, region: Box, size_px: int) -> list[Detection]:
         """Return the faces within ``region``, looked at in a copy whose longest side is at most ``size_px``."""

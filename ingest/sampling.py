@@ -20,10 +20,11 @@ class FrameSampler:
         """Return whether the frame ``ticks`` after the start is to be analysed. Ask for each frame in turn."""
         if self._slots_per_tick is None:
             return True
-        interval, self._last_ticks = (ticks - self._last_ticks) * self._slots_per_tick, ticks
+        interval = (ticks - self._last_ticks) * self._slots_per_tick
+        self._last_ticks = ticks
         # A pause says nothing of the frames after it.
-        slot = int(ticks * self._slots_per_tick + min(interval, 1) / 2)
-        if slot == self._last_slot:
+        slot = int(ticks * self._slots_per_tick + min(interval, Fraction(1)) / 2)
+        if slot <= self._last_slot:
             return False
         self._last_slot = slot
         return True

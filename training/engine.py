@@ -101,8 +101,9 @@ def _read_checkpoint(path: Path, plan: dict[str, object]) -> dict[str, Any] | No
     try:
         # Our own file; weights_only keeps torch.load from running code even so.
         saved: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError) as error:
-        raise DataError(f"{path} cannot be read ({error}). Delete it to start this run over.") from None
+    except (RuntimeError, OSError, EOFError, pickle.UnpicklingError):
+        # PyTorch's own message recommends an unsafe way of reading.
+        raise DataError(f"{path} cannot be read as a checkpoint. Delete it to start this run over.") from None
     if saved["plan"] != plan:
         raise DataError(
             f"{path} belongs to another run ({saved['plan']}). Expected {plan}; give another --out, or delete the "

@@ -2,6 +2,7 @@
 
 import csv
 import zipfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -122,9 +123,9 @@ def _read_npz(path: Path, split: str) -> Faces:
     if split and named and named != split:
         raise DataError(f"{path} is {named} by its name, {split} was asked for. Give that file, or --split {named}.")
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    except (ValueError, TypeError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"{path} is not a readable npz archive ({error}). Make it with numpy.savez.") from error
     images, labels = arrays.get("images"), arrays.get("labels")
     if images is None or labels is None or not np.issubdtype(labels.dtype, np.integer):

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from contracts.errors import DataError
+from contracts.errors import DataError, UsageError
 from models.checkpoints import save_model
 from models.predictor import EmotionPredictor, find_device
 from training.calibration import calibrate, measure_reported
@@ -51,12 +51,16 @@ def run_experiment(
     everything works: one epoch of two batches per stage, on at most 512 images of each split.
 
     Raises:
-        UsageError: the experiment or the device cannot be used.
+        UsageError: the experiment, the folder or the device cannot be used.
         DataError: the data, or what the folder holds already, cannot be used.
     """
     chosen = find_experiment(experiment)
     name = f"{chosen.NAME}-smoke" if smoke else chosen.NAME
     folder = out or RUNS_DIR / f"{name}-seed{seed}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"The run folder {folder} cannot be made ({error.strerror}). Give another --out.") from None
     torch_device = find_device(device)
     if threads:
         torch.set_num_threads(threads)

@@ -4,7 +4,7 @@ A worker killed at any point leaves its entries pending; the next one claims the
 already stored is not stored twice.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from contracts import store
 from contracts.database import write_transaction
 from contracts.emotions import EMOTIONS
-from contracts.errors import MessageError, ServiceError
+from contracts.errors import MessageError, RowsRefusedError, ServiceError
 from contracts.messages import CropSequence, decode
 from contracts.stream import CropStream, Entry
 from models.predictor import EmotionPredictor
@@ -24,6 +24,7 @@ _BLOCK_MS = 200
 # The first delivery may have shared a batch with the entry at fault; two more were alone with it.
 _MAX_DELIVERIES = 3
 _Judged = tuple[Entry, CropSequence]
+_Predicted = tuple[Entry, CropSequence, NDArray[np.float32]]
 
 
 def run_inference(
@@ -50,22 +51,14 @@ def run_inference(
             _reject(stream, engine, claimed, "its worker died twice while it was alone with it", retry_s)
             continue
         entries = [claimed] if claimed is not None else stream.read(max_entries, _BLOCK_MS)
-        judged = _decode_entries(stream, engine, entries, predictor.card.model_id, retry_s)
-        if not judged:
-            continue
         try:
-            probabilities = predictor.predict([sequence.read_crops() for _, sequence in judged])
-        except Exception:
-            # One bad sequence must not fail its neighbours: find out which by trying each alone.
-            judged, probabilities = _predict_alone(stream, engine, predictor, judged, retry_s)
-        rows = [
-            row
-            for (_, sequence), predicted in zip(judged, probabilities, strict=True)
-            for row in make_rows(sequence, predicted)
-        ]
-        write_transaction(engine, partial(store.record_emotions, rows=rows), retry_s)
-        if judged:
-            stream.acknowledge([entry for entry, _ in judged])
+            judged = _decode_entries(stream, engine, entries, predictor.card.model_id, retry_s)
+            predicted = _predict(stream, engine, predictor, judged, retry_s)
+            stored = _store(stream, engine, predicted, retry_s)
+            stream.acknowledge(stored)
+        except ServiceError:
+            stream.give_back(entries)
+            raise
 
 
 def make_rows(sequence: CropSequence, probabilities: NDArray[np.float32]) -> list[dict[str, Any]]:
@@ -115,24 +108,46 @@ def _decode_entries(
     return judged
 
 
+def _predict(
+    stream: CropStream, engine: sa.Engine, predictor: EmotionPredictor, judged: Sequence[_Judged], retry_s: float
+) -> list[_Predicted]:
+    """Predict all sequences at once; where that fails one by one, and reject those that fail alone twice."""
+    try:
+        probabilities = predictor.predict([sequence.read_crops() for _, sequence in judged])
+        return [(entry, sequence, found) for (entry, sequence), found in zip(judged, probabilities, strict=True)]
+    except Exception:
+        # One bad sequence must not fail its neighbours: find out which by trying each alone.
+        return list(_predict_alone(stream, engine, predictor, judged, retry_s))
+
+
 def _predict_alone(
     stream: CropStream, engine: sa.Engine, predictor: EmotionPredictor, judged: Sequence[_Judged], retry_s: float
-) -> tuple[list[_Judged], list[NDArray[np.float32]]]:
-    """Predict sequences one by one; one that fails alone twice is rejected with its reason."""
-    good: list[_Judged] = []
-    probabilities: list[NDArray[np.float32]] = []
+) -> Iterator[_Predicted]:
     for entry, sequence in judged:
         for attempt in (1, 2):
             try:
-                probabilities += predictor.predict([sequence.read_crops()])
-                good.append((entry, sequence))
-                break
-            except ServiceError:
-                raise
+                (found,) = predictor.predict([sequence.read_crops()])
             except Exception as error:
                 if attempt == 2:
                     _reject(stream, engine, entry, f"inference failed: {error}", retry_s)
-    return good, probabilities
+            else:
+                yield entry, sequence, found
+                break
+
+
+def _store(stream: CropStream, engine: sa.Engine, predicted: Sequence[_Predicted], retry_s: float) -> list[Entry]:
+    """Commit the rows and return the entries that are done; one whose rows the database refuses is rejected."""
+    if not predicted:
+        return []
+    rows = [row for _, sequence, found in predicted for row in make_rows(sequence, found)]
+    try:
+        write_transaction(engine, partial(store.record_emotions, rows=rows), retry_s)
+    except RowsRefusedError as error:
+        if len(predicted) > 1:
+            return [entry for one in predicted for entry in _store(stream, engine, [one], retry_s)]
+        _reject(stream, engine, predicted[0][0], str(error), retry_s)
+        return []
+    return [entry for entry, _, _ in predicted]
 
 
 def _reject(stream: CropStream, engine: sa.Engine, entry: Entry, reason: str, retry_s: float) -> None:

@@ -1,0 +1,163 @@
+"""Predictions: probabilities of the right shape and order that depend on a window alone."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from contracts.emotions import EMOTIONS
+from contracts.errors import ModelError, UsageError
+from contracts.model_card import InputContract
+from models.checkpoints import load_network, save_model
+from models.networks import EmotionNet, NetworkConfig
+from models.predictor import EmotionPredictor
+from models.preprocessing import standardise
+
+Window = NDArray[np.uint8]
+# What the rounding of bfloat16 may change a probability by.
+CLOSE = 1e-2
+
+
+def draw_window(length: int, seed: int) -> Window:
+    """A window of blurry patterns: noise alone looks the same to any network."""
+    coarse = np.random.default_rng(seed).integers(0, 256, (length, 6, 6), dtype=np.uint8)
+    return np.repeat(np.repeat(coarse, 8, 1), 8, 2)
+
+
+@pytest.fixture(scope="module")
+def card_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small model whose answers differ from window to window, with batch statistics as after training."""
+    torch.manual_seed(0)
+    network = EmotionNet(NetworkConfig(stem_channels=8, block_channels=(16, 32), lstm_hidden=16))
+    torch.nn.init.normal_(network.window_head.weight, std=0.5)
+    network.train()
+    with torch.no_grad():
+        for seed in range(30):
+            network.compute_features(standardise(torch.from_numpy(draw_window(16, seed))))
+        # Sharp answers around a uniform one.
+        features = network.eval().compute_features(standardise(torch.from_numpy(draw_window(16, 99))))
+        network.emotion_head.weight *= 25
+        network.emotion_head.bias.copy_(-network.emotion_head.weight @ features.mean(0))
+    return save_model(
+        tmp_path_factory.mktemp("model"),
+        network,
+        name="small",
+        input_contract=InputContract(48, 1),
+        window_length=16,
+        temperature=1.5,
+    )
+
+
+@pytest.fixture(scope="module")
+def predictor(card_path: Path) -> EmotionPredictor:
+    return EmotionPredictor(str(card_path), "cpu")
+
+
+def test_every_crop_gets_seven_probabilities_that_sum_to_one(predictor: EmotionPredictor) -> None:
+    windows = [draw_window(length, length) for length in (1, 7, 16, 3)]
+    found = predictor.predict(windows)
+    assert [rows.shape for rows in found] == [(1, 7), (7, 7), (16, 7), (3, 7)]
+    for rows in found:
+        assert rows.dtype == np.float32
+        assert (rows >= 0).all()
+        assert np.abs(rows.sum(1) - 1).max() < 1e-6
+
+
+def test_the_answers_differ_between_windows(predictor: EmotionPredictor) -> None:
+    """Without this, the tests of independence below would say nothing."""
+    rows = np.concatenate(predictor.predict([draw_window(16, seed) for seed in range(4)]))
+    assert np.ptp(rows, axis=0).max() > 0.3
+
+
+def test_a_window_does_not_depend_on_what_else_is_in_the_batch(predictor: EmotionPredictor) -> None:
+    windows = [draw_window(1 + seed % 16, seed) for seed in range(40)]
+    together = predictor.predict(windows)
+    for window, rows in zip(windows, together, strict=True):
+        (alone,) = predictor.predict([window])
+        assert np.abs(rows - alone).max() < CLOSE
+
+
+def test_padding_does_not_change_a_short_window(predictor: EmotionPredictor) -> None:
+    short = draw_window(2, 1)
+    (alone,) = predictor.predict([short])
+    padded, _ = predictor.predict([short, draw_window(16, 2)])
+    assert np.abs(padded - alone).max() < CLOSE
+
+
+def test_the_serving_network_answers_like_the_trained_one(predictor: EmotionPredictor, card_path: Path) -> None:
+    network, card = load_network(card_path)
+    window = draw_window(16, 5)
+    with torch.inference_mode():
+        logits = network(standardise(torch.from_numpy(window))[None], torch.tensor([16]))[0]
+    expected = (logits / card.temperature).softmax(-1).numpy()
+    (found,) = predictor.predict([window])
+    assert np.abs(found - expected).max() < 2 * CLOSE
+
+
+def test_the_columns_follow_the_product_whatever_the_weights_order(
+    predictor: EmotionPredictor, card_path: Path, tmp_path: Path
+) -> None:
+    turned = tmp_path / "turned.json"
+    card = json.loads(card_path.read_text())
+    turned.write_text(json.dumps({**card, "labels": list(reversed(EMOTIONS))}))
+    turned.with_suffix(".safetensors").write_bytes(card_path.with_suffix(".safetensors").read_bytes())
+    window = draw_window(4, 3)
+    (straight,) = predictor.predict([window])
+    (reordered,) = EmotionPredictor(str(turned), "cpu").predict([window])
+    assert np.array_equal(reordered, straight[:, ::-1])
+
+
+def test_the_two_kinds_of_label_come_from_two_heads(predictor: EmotionPredictor) -> None:
+    windows = [draw_window(3, 1), draw_window(1, 2)]
+    votes, originals = predictor.compute_logits(windows), predictor.compute_logits(windows, "fer2013")
+    assert [rows.shape for rows in originals] == [(3, 7), (1, 7)]
+    assert not np.allclose(votes[0], originals[0])
+    # The original head looks at each crop alone.
+    (alone,) = predictor.compute_logits([windows[0][:1]], "fer2013")
+    assert np.allclose(originals[0][0], alone[0], atol=0.05)
+
+
+def test_a_flat_grey_crop_gives_finite_probabilities(predictor: EmotionPredictor) -> None:
+    (rows,) = predictor.predict([np.full((2, 48, 48), 128, np.uint8)])
+    assert np.isfinite(rows).all()
+
+
+def test_no_windows_give_no_answers(predictor: EmotionPredictor) -> None:
+    assert predictor.predict([]) == []
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        np.zeros((4, 44, 44), np.uint8),
+        np.zeros((4, 48, 48, 3), np.uint8),
+        np.zeros((48, 48), np.uint8),
+        np.zeros((0, 48, 48), np.uint8),
+        np.zeros((17, 48, 48), np.uint8),
+        np.zeros((4, 48, 48), np.float32),
+    ],
+)
+def test_crops_of_another_shape_are_refused(predictor: EmotionPredictor, window: Window) -> None:
+    with pytest.raises(ModelError, match=r"expects grey uint8 crops \(T, 48, 48\) with T from 1 to 16"):
+        predictor.predict([draw_window(2, 0), window])
+
+
+def test_an_unknown_device_is_refused(card_path: Path) -> None:
+    with pytest.raises(UsageError, match="Expected auto, cpu or cuda"):
+        EmotionPredictor(str(card_path), "tpu")
+
+
+def test_a_gpu_that_is_not_there_is_said_to_be_missing(card_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(UsageError, match="finds no usable NVIDIA GPU"):
+        EmotionPredictor(str(card_path), "cuda")
+    assert EmotionPredictor(str(card_path), "auto").device_name == "cpu"
+
+
+def test_a_predictor_tells_its_model(predictor: EmotionPredictor) -> None:
+    assert predictor.card.model_id.startswith("small-")
+    assert predictor.window_length == 16
+    assert predictor.device_name == "cpu"

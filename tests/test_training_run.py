@@ -1,0 +1,122 @@
+"""A whole training run on a small data set: data in, a model that serves out."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from cli import train as train_command
+from contracts.errors import DataError, UsageError
+from contracts.model_card import read_card
+from models.predictor import EmotionPredictor
+from training.experiments import find_experiment, list_experiments
+from training.run import run_experiment
+
+
+def write_split(path: Path, number: int, seed: int, with_votes: bool = True) -> None:
+    """Pictures in which the emotion is the row of a bright bar, and all ten voters see it."""
+    rng = np.random.default_rng(seed)
+    labels = rng.integers(0, 7, number)
+    images = rng.integers(0, 100, (number, 48, 48), dtype=np.uint8)
+    for image, label in zip(images, labels, strict=True):
+        image[3 + 6 * label : 8 + 6 * label] += 150
+    votes = np.zeros((number, 10), np.uint8)
+    votes[np.arange(number), np.array([4, 5, 6, 1, 3, 2, 0])[labels]] = 10
+    if with_votes:
+        np.savez(path, images=images, labels=labels, ferplus_votes=votes)
+    else:
+        np.savez(path, images=images, labels=labels)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data")
+    write_split(folder / "training.npz", 600, 0)
+    write_split(folder / "publictest.npz", 60, 1)
+    return folder
+
+
+def test_a_smoke_run_trains_calibrates_and_writes_a_model_that_serves(
+    data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_command.run(data, "production", tmp_path / "run", 5, "cpu", 1, True)
+    path = tmp_path / "run" / "production-smoke.json"
+    card = read_card(str(path))
+    assert card.training["data"]["Training"]["n"] == 512
+    assert len(card.training["data"]["PublicTest-A"]["sha256"]) == 64
+    assert card.training["seed"] == 5
+    assert card.training["epochs"] == {"stills": 1, "clips": 1}
+    assert card.training["seconds"] > 0
+    assert card.training["command"].endswith("--seed 5 --smoke")
+    assert card.figures["note"] == "reported on half B; chosen and calibrated on half A; trained on neither"
+    assert set(card.figures["PublicTest-B"]) == {"ferplus", "fer2013"}
+    halves = (card.figures["calibration"]["n"], card.figures["PublicTest-B"]["ferplus"]["n"])
+    assert sum(halves) == 60
+    (rows,) = EmotionPredictor(str(path), "cpu").predict([np.zeros((16, 48, 48), np.uint8)])
+    assert rows.shape == (16, 7)
+    printed = capsys.readouterr().out
+    assert "left in this stage" in printed
+    assert f"wrote {path}" in printed
+
+    # A finished run goes straight to calibration and writes the same model again.
+    train_command.run(data, "production", tmp_path / "run", 5, "cpu", 1, True)
+    assert "checkpoint.pt: the end" in capsys.readouterr().out
+    assert read_card(str(path)).sha256 == card.sha256
+
+
+def test_a_run_that_lost_power_between_stages_ends_in_the_same_model(data: Path, tmp_path: Path) -> None:
+    def lose_power(line: str) -> None:
+        if line.startswith("stills 1/1"):
+            raise KeyboardInterrupt
+
+    straight = run_experiment(
+        data, "production", tmp_path / "straight", threads=1, smoke=True, report=lambda line: None
+    )
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(data, "production", tmp_path / "cut", threads=1, smoke=True, report=lose_power)
+    resumed = run_experiment(data, "production", tmp_path / "cut", threads=1, smoke=True, report=lambda line: None)
+    assert read_card(str(resumed)).sha256 == read_card(str(straight)).sha256
+
+
+def test_the_shipped_experiments_plan_is_that_of_its_finished_run(data: Path) -> None:
+    """A finished run folder is exported only while the plan stays what it was."""
+    assert "production" in list_experiments()
+    experiment = find_experiment("production")
+    from training.datasets import read_dataset
+
+    stages = experiment.make_stages(
+        read_dataset(data, "Training"), read_dataset(data, "PublicTest-A"), torch.device("cpu")
+    )
+    assert [(stage.name, stage.epochs) for stage in stages] == [("stills", 40), ("clips", 6)]
+
+
+def test_one_file_under_two_names_cannot_be_trained_on(data: Path, tmp_path: Path) -> None:
+    write_split(tmp_path / "faces.npz", 200, 2)
+    with pytest.raises(DataError, match="Every image of PublicTest-A is also in Training"):
+        run_experiment(tmp_path / "faces.npz", "production", tmp_path / "run", smoke=True)
+
+
+def test_data_without_votes_cannot_be_trained_on(tmp_path: Path) -> None:
+    write_split(tmp_path / "training.npz", 200, 0, with_votes=False)
+    write_split(tmp_path / "publictest.npz", 60, 1, with_votes=False)
+    with pytest.raises(DataError, match=r"Training has no FER\+ votes"):
+        run_experiment(tmp_path, "production", tmp_path / "run", smoke=True)
+
+
+def test_too_few_faces_for_one_batch_are_refused(tmp_path: Path) -> None:
+    write_split(tmp_path / "training.npz", 50, 0)
+    write_split(tmp_path / "publictest.npz", 60, 1)
+    with pytest.raises(DataError, match=r"Training has 50 faces\. Expected at least 128"):
+        run_experiment(tmp_path, "production", tmp_path / "run", smoke=True)
+
+
+def test_an_unknown_experiment_names_the_known_ones(data: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no experiment 'larger'\. Expected one of: .*production"):
+        run_experiment(data, "larger", tmp_path / "run")
+
+
+def test_a_run_folder_that_cannot_be_made_is_said_plainly(data: Path, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(UsageError, match=r"cannot be made .* Give another --out"):
+        run_experiment(data, "production", tmp_path / "file", smoke=True)
