@@ -14,8 +14,9 @@ from typing import Any
 
 from redis.exceptions import RedisError
 
-from cli.plans import AnalyzeRequest, SessionPlan, hold_session, make_plan, record_plan, resume_plan
-from cli.results import claim_folder, describe_results, write_results
+from cli.messages import print_error
+from cli.plans import AnalyzeRequest, SessionPlan, check_request, hold_session, make_plan, record_plan, resume_plan
+from cli.results import claim_folder, describe_results, release_folder, write_results
 from cli.services import Services, open_services
 from cli.watching import InferenceProcess, Interrupt, catch_interrupts, watch_session
 from contracts.completion import finish_session
@@ -32,6 +33,7 @@ def run(request: AnalyzeRequest, redis_url: str | None, database_url: str | None
     """
     if not request.videos and request.resume is None:
         raise UsageError("No video was named. Give one or more: emotrace analyze VIDEO...")
+    check_request(request)
     exit_code = 0
     summaries: list[Mapping[str, Any]] = []
     with open_services(redis_url, database_url) as services, catch_interrupts() as interrupt:
@@ -50,7 +52,7 @@ def run(request: AnalyzeRequest, redis_url: str | None, database_url: str | None
                     with hold_session(services.settings.data_dir, plan.session_id) as hold:
                         summaries.append(_analyse(plan, request, services, stream, inference, interrupt, hold))
                 except EmotraceError as error:
-                    print(f"emotrace: {error}", file=sys.stderr)
+                    print_error(error)
                     exit_code = exit_code or error.exit_code
                 if interrupt.is_asked:
                     break
@@ -94,8 +96,7 @@ def _analyse(
         first = end.error or error
         raise type(first)(f"{first} The session {plan.session_id} is not complete; {hint}") from None
     if not end.is_fully_read and ledger.decoded == 0:
-        with suppress(OSError):  # results of an earlier reading stay
-            folder.rmdir()
+        release_folder(folder)
         if isinstance(end.error, SourceError | ModelError):
             raise end.error
         problem = end.error or InterruptedRunError("Interrupted.")

@@ -190,14 +190,15 @@ def main() -> None:
     try:
         app()
     except Exception as error:
+        from cli.messages import print_error
         from contracts.errors import EmotraceError
 
         if isinstance(error, EmotraceError):
-            print(f"emotrace: {error}", file=sys.stderr)
+            print_error(error)
             sys.exit(error.exit_code)
         from cli.crash import write_crash_report
 
-        print(f"emotrace: {write_crash_report(error)}", file=sys.stderr)
+        print_error(write_crash_report(error))
         sys.exit(70)
 
 

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from contracts import store
 from contracts.database import read_transaction, write_transaction
-from contracts.errors import ServiceError, UsageError
-from contracts.model_card import DEFAULT_MODEL, ModelCard, find_card_path, read_card
+from contracts.errors import ModelError, ServiceError, UsageError
+from contracts.model_card import DEFAULT_MODEL, ModelCard, check_weights, find_card_path, read_card
 from ingest.sources import check_file, compute_fingerprint
 from models.detection import find_default_detector
 
@@ -53,6 +53,17 @@ class SessionPlan:
     is_resumed: bool
 
 
+def check_request(request: AnalyzeRequest) -> None:
+    """Check what holds for all videos, so that a mistake in it is told once.
+
+    Raises:
+        UsageError, ModelError: an option or the model cannot be used.
+    """
+    if request.resume is None:
+        read_fps(request.fps or DEFAULT_FPS)
+        _read_model(_name_model(request.model or DEFAULT_MODEL))
+
+
 def make_plan(request: AnalyzeRequest, video: Path) -> SessionPlan:
     """Plan a new session for ``video``.
 
@@ -66,7 +77,7 @@ def make_plan(request: AnalyzeRequest, video: Path) -> SessionPlan:
         video=video.resolve(),
         fingerprint=compute_fingerprint(video),
         model=model,
-        card=read_card(model),
+        card=_read_model(model),
         settings={
             "fps": read_fps(request.fps or DEFAULT_FPS),
             "detector": request.detector or find_default_detector(),
@@ -91,7 +102,7 @@ def resume_plan(request: AnalyzeRequest, engine: sa.Engine) -> SessionPlan:
     if session["status"] == store.COMPLETE:
         raise UsageError(f"Session {session_id} is complete; there is nothing to resume. Export it, or analyse anew.")
     video = Path(session["url"])
-    if request.videos and [path.resolve() for path in request.videos] != [video]:
+    if request.videos and [os.path.realpath(path) for path in request.videos] != [str(video)]:
         raise UsageError(f"Session {session_id} belongs to {video}. Name that file alone with --resume, or none.")
     check_file(video)
     fingerprint = compute_fingerprint(video)
@@ -109,7 +120,7 @@ def resume_plan(request: AnalyzeRequest, engine: sa.Engine) -> SessionPlan:
                 f"Session {session_id} ran with --{name} {settings[name] or 'native'}, not {value or 'native'}. Leave "
                 f"--{name} out, or analyse anew without --resume."
             )
-    card = read_card(settings["model"])
+    card = _read_model(settings["model"])
     if card.model_id != session["model_id"]:
         raise UsageError(
             f"Session {session_id} was made by the model {session['model_id']}; {settings['model']} is {card.model_id} "
@@ -192,6 +203,18 @@ def hold_session(data_dir: Path, session_id: str) -> Iterator[int]:
             finally:
                 path.unlink(missing_ok=True)
             return
+
+
+def _read_model(model: str) -> ModelCard:
+    """Return a model's card after checking its weights against it: better now than when the video is half read."""
+    card, path = read_card(model), find_card_path(model).with_suffix(".safetensors")
+    try:
+        check_weights(card, path.read_bytes(), path)
+    except OSError as error:
+        raise ModelError(
+            f"The weights {path} cannot be read ({error.strerror}). Expected them beside the card; copy both."
+        ) from None
+    return card
 
 
 def _name_model(model: str) -> str:

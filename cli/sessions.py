@@ -5,8 +5,10 @@ import sys
 from datetime import datetime
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
+from cli.messages import to_line
 from cli.services import open_engine
 from contracts import store
 from contracts.database import read_transaction
@@ -27,7 +29,7 @@ def run(database_url: str | None, limit: int, as_json: bool) -> None:
     for row in rows:
         table.add_row(
             row["session_id"],
-            row["source"],
+            escape(to_line(row["source"])),
             row["status"],
             str(row["num_rows"]),
             f"{row['facts'].get('last_time_s', 0):.1f}",

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from cli.children import EXIT_STOPPED, Child
+from cli.messages import to_line
 from cli.services import Services
 from contracts.errors import EmotraceError, InterruptedRunError
 from contracts.progress import read_progress
@@ -129,7 +130,7 @@ def watch_session(
     next_measure = 0.0
     try:
         with _make_bar() as bar:
-            task = bar.add_task(title, total=None, frames=0, faces=0, speed="")
+            task = bar.add_task(to_line(title), total=None, frames=0, faces=0, speed="")
             start = time.monotonic()
             while True:
                 if interrupt.is_asked:
@@ -166,13 +167,15 @@ def watch_session(
 
 
 def _make_bar() -> Progress:
+    console = Console(stderr=True)
     return Progress(
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),  # a file may be called "[red].mp4"
         BarColumn(),
         TaskProgressColumn(),
         TextColumn("{task.fields[frames]} frames  {task.fields[faces]} faces  {task.fields[speed]}"),
         TimeRemainingColumn(),
-        console=Console(stderr=True),
+        console=console,
+        disable=not console.is_terminal,
         refresh_per_second=4,
         transient=True,
     )

@@ -39,7 +39,7 @@ def card_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
             network.compute_features(standardise(torch.from_numpy(draw_window(16, seed))))
         # Sharp answers around a uniform one.
         features = network.eval().compute_features(standardise(torch.from_numpy(draw_window(16, 99))))
-        network.emotion_head.weight *= 25
+        network.emotion_head.weight *= 40
         network.emotion_head.bias.copy_(-network.emotion_head.weight @ features.mean(0))
     return save_model(
         tmp_path_factory.mktemp("model"),
