@@ -60,8 +60,8 @@ def check_request(request: AnalyzeRequest) -> None:
         UsageError, ModelError: an option or the model cannot be used.
     """
     if request.resume is None:
-        read_fps(request.fps or DEFAULT_FPS)
-        _read_model(_name_model(request.model or DEFAULT_MODEL))
+        read_fps(DEFAULT_FPS if request.fps is None else request.fps)
+        _read_model(_name_model(DEFAULT_MODEL if request.model is None else request.model))
 
 
 def make_plan(request: AnalyzeRequest, video: Path) -> SessionPlan:
@@ -71,7 +71,7 @@ def make_plan(request: AnalyzeRequest, video: Path) -> SessionPlan:
         SourceError, ModelError, UsageError: the file, the model or an option cannot be used.
     """
     check_file(video)
-    model = _name_model(request.model or DEFAULT_MODEL)
+    model = _name_model(DEFAULT_MODEL if request.model is None else request.model)
     return SessionPlan(
         session_id=store.make_uuid7(),
         video=video.resolve(),
@@ -79,7 +79,7 @@ def make_plan(request: AnalyzeRequest, video: Path) -> SessionPlan:
         model=model,
         card=_read_model(model),
         settings={
-            "fps": read_fps(request.fps or DEFAULT_FPS),
+            "fps": read_fps(DEFAULT_FPS if request.fps is None else request.fps),
             "detector": request.detector or find_default_detector(),
             "profile": request.profile or DEFAULT_PROFILE,
             "model": model,

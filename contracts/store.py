@@ -172,9 +172,18 @@ def record_tracks(connection: sa.Connection, rows: Sequence[Row]) -> None:
 def record_rejection(
     connection: sa.Connection, session_id: str, track_id: int, first_pts: int, num_faces: int, reason: str
 ) -> None:
-    """Store that a crop sequence was rejected. A sequence that names no known session has no ledger to stand in."""
+    """Store that a crop sequence was rejected.
+
+    One that names no known session has no ledger to stand in; one whose rows are there already was stored before its
+    worker died, so nothing of it is missing.
+    """
     known = connection.execute(sa.select(sessions.c.session_id).where(sessions.c.session_id == session_id)).first()
-    if known is None:
+    stored = connection.execute(
+        sa.select(emotions.c.pts).where(
+            emotions.c.session_id == session_id, emotions.c.track_id == track_id, emotions.c.pts == first_pts
+        )
+    ).first()
+    if known is None or stored is not None:
         return
     row = {
         "session_id": session_id,

@@ -74,7 +74,7 @@ def check_file(path: Path) -> None:
                 raise SourceError(f"{path} is empty (0 bytes). Copy it again from where it was recorded.")
         str(path.resolve()).encode()  # as the database will
     except UnicodeEncodeError:
-        raise SourceError(f"{path} has a name that is not UTF-8 text. Rename it, or name it by a symbolic link.") from None
+        raise SourceError(f"{path} has a name that is not UTF-8 text. Rename it.") from None
     except (FileNotFoundError, NotADirectoryError):
         raise SourceError(f"There is no file {path}. Check the path.") from None
     except OSError as error:

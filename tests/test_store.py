@@ -256,6 +256,15 @@ def test_a_rejection_of_a_strangers_sequence_has_no_ledger_to_stand_in(engine: s
         assert len(row["reason"]) == 1000 and "\0" not in row["reason"]
 
 
+def test_a_sequence_that_was_stored_before_its_worker_died_is_not_counted_as_rejected(
+    engine: sa.Engine, session: str
+) -> None:
+    with engine.begin() as connection:
+        store.record_emotions(connection, [make_row(7), make_row(8)])
+        store.record_rejection(connection, session, 1, 7, 2, "its worker died twice while it was alone with it")
+        assert store.list_rejections(connection, session) == []
+
+
 @pytest.mark.usefixtures("session")
 def test_a_session_that_begins_again_keeps_its_rows_and_loses_its_ledger(engine: sa.Engine) -> None:
     with engine.begin() as connection:
