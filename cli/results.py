@@ -127,7 +127,8 @@ def write_results(
 
 
 def _annotate(connection: sa.Connection, session: Mapping[str, Any], num_frames: int, path: Path) -> None:
-    with Progress(console=Console(stderr=True), transient=True) as bar:
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("annotating", total=num_frames)
         write_annotated(
             connection, session, session["url"], path, lambda frames: bar.update(task, completed=frames)

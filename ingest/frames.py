@@ -13,6 +13,7 @@ from typing import TypeAlias
 import av
 
 from contracts.errors import SourceError
+from contracts.recordings import FORMATS_WITHOUT_PTS, FrameClock
 from ingest.images import VideoImage
 from ingest.sources import SourceFacts, open_recording, read_facts
 
@@ -20,12 +21,6 @@ VideoPacket: TypeAlias = "av.Packet[av.video.stream.VideoStream]"
 
 # A file whose container yields nothing but errors ends after this many in a row.
 _MAX_DEMUX_ERRORS = 1000
-# A jump back of at least this much is a new clock, whose own intervals are kept; less is a slip of single frames.
-_CLOCK_RESET_S = 1.0
-# A jump ahead of more than this (11 days) is a damaged number, not a pause in a recording.
-_MAX_PAUSE_S = 1_000_000.0
-# AVI stores no pts. What FFmpeg guesses for it goes back and forth where pictures are reordered; its dts do not.
-_WITHOUT_PTS = ("avi",)
 # A packet is given up after this many later pictures: a few, because damage can change their order by one or two;
 # as many as H.264 and HEVC may reorder where the pts are guessed.
 _PATIENCE = 2
@@ -52,70 +47,6 @@ class UndecodablePacket:
 
     pts: int
     time_s: float
-
-
-class FrameClock:
-    """Turns what a file says about time into strictly increasing pts."""
-
-    def __init__(self, time_base: Fraction, average_fps: float) -> None:
-        self.time_base = time_base
-        self.start_pts: int | None = None
-        self.last_pts: int | None = None
-        self.num_repaired = 0
-        self.min_interval = 0
-        self.max_interval = 0
-        self._offset = 0
-        self._interval = max(1, round(1 / (time_base * Fraction(average_fps or 25).limit_denominator(100_000))))
-
-    def read_pts(self, pts: int | None) -> tuple[int, bool]:
-        """Return the pts to use and whether it had to be repaired.
-
-        A missing one is the last one and a usual interval; a repeated or slightly backward one the next free tick;
-        after a jump back, or ahead by days, the file's own intervals go on from the last frame.
-        """
-        if self.last_pts is None:
-            self.last_pts = (self.start_pts or 0) if pts is None else pts
-            if self.start_pts is None:
-                self.start_pts = self.last_pts
-            self.num_repaired += pts is None
-            return self.last_pts, pts is None
-        last = self.last_pts
-        fixed = last + self._interval if pts is None else pts + self._offset
-        jump_s = float((fixed - last) * self.time_base)
-        is_new_clock = jump_s <= -_CLOCK_RESET_S or jump_s > _MAX_PAUSE_S
-        is_repaired = pts is None or fixed <= last or is_new_clock
-        if is_new_clock:
-            self._offset += last + self._interval - fixed
-            fixed = last + self._interval
-        elif fixed <= last:
-            fixed = last + 1
-        if is_repaired:
-            self.num_repaired += 1
-        else:
-            self._interval = fixed - last
-            self.min_interval = min(self.min_interval or self._interval, self._interval)
-            self.max_interval = max(self.max_interval, self._interval)
-        self.last_pts = fixed
-        return fixed, is_repaired
-
-    def place(self, pts: int | None) -> int:
-        """Return where a packet without a picture belongs: at its own pts, but not before the last frame.
-
-        One before the first frame starts the clock: the recording begins with it.
-        """
-        if self.start_pts is None:
-            self.start_pts = pts
-        last = self.last_pts if self.last_pts is not None else (self.start_pts or 0)
-        return last if pts is None else max(last, pts + self._offset)
-
-    def to_seconds(self, pts: int) -> float:
-        """Return seconds from the recording's start."""
-        return float((pts - (self.start_pts or 0)) * self.time_base)
-
-    @property
-    def is_variable(self) -> bool:
-        """Whether the intervals between frames differ by more than rounding to the time base explains."""
-        return self.max_interval - self.min_interval > 2 + 0.1 * self.min_interval
 
 
 class FrameReader:
@@ -152,7 +83,7 @@ class FrameReader:
     def _read(
         self, container: av.container.InputContainer, stream: av.video.stream.VideoStream
     ) -> Iterator[Frame | UndecodablePacket]:
-        has_pts = container.format.name not in _WITHOUT_PTS
+        has_pts = container.format.name not in FORMATS_WITHOUT_PTS
         waiting = _WaitingPackets(_PATIENCE if has_pts else _PATIENCE_WITHOUT_PTS)
         for packet in _demux(container, stream):
             if packet.size and not _is_hidden(packet, stream.codec_context.name):

@@ -14,16 +14,8 @@ import av
 from av.stream import Disposition
 
 from contracts.errors import SourceError
+from contracts.recordings import OPEN_OPTIONS
 
-# What recordings and stills come in. Others stay closed: playlists (hls, concat) and numbered pictures (image2) would
-# make FFmpeg read further files, and it takes any text for a video of a terminal (tty). Sound is here so that a sound
-# file gets the message that fits.
-_FORMATS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,mpegvideo,mpjpeg,mjpeg,h261,h263,h264,hevc,m4v,av1,obu,ivf,"
-    "flv,live_flv,asf,ogg,mxf,gxf,nut,nuv,dv,rm,wtv,dhav,dnxhd,vc1,yuv4mpegpipe,gif,apng,jpeg_pipe,png_pipe,webp_pipe,"
-    "bmp_pipe,tiff_pipe,ppm_pipe,pgm_pipe,j2k_pipe,jpegxl_pipe,wav,mp3,flac,aac,ac3,aiff,amr"
-)
-_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 # How an mp4 or mov file may begin: the names of its first box.
 _MP4_BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip")
 
@@ -116,7 +108,7 @@ def open_recording(path: Path) -> Iterator[tuple[av.container.InputContainer, av
 
 def _open_container(path: Path, descriptor: int) -> av.container.InputContainer:
     try:
-        return av.open(os.fdopen(descriptor, "rb", closefd=False), mode="r", options=dict(_OPTIONS))
+        return av.open(os.fdopen(descriptor, "rb", closefd=False), mode="r", options=dict(OPEN_OPTIONS))
     except (av.error.FFmpegError, OSError) as error:
         if _lacks_index(path):
             raise SourceError(

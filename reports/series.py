@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import pairwise, zip_longest
 from typing import Any
 
 import numpy as np
@@ -112,7 +112,7 @@ def split_segments(times_s: Floats, gaps: Sequence[Gap]) -> list[slice]:
     at_gaps = np.searchsorted(times_s, np.array([gap.start_s for gap in gaps]))
     cuts = np.union1d(far_apart, at_gaps)
     bounds = [0, *(int(cut) for cut in cuts if 0 < cut < len(times_s)), len(times_s)]
-    return [slice(start, stop) for start, stop in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
 def average_bins(series: TrackSeries, bin_s: float) -> TrackSeries:

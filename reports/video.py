@@ -17,13 +17,12 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from contracts.errors import SourceError
+from contracts.recordings import FORMATS_WITHOUT_PTS, OPEN_OPTIONS, FrameClock
 
 Image = NDArray[np.uint8]
 
-# As in ingest: nothing inside a file makes FFmpeg reach elsewhere, and a container of errors only ends some time.
-_OPTIONS = {"protocol_whitelist": "file"}
+# A container of errors only ends some time.
 _MAX_DEMUX_ERRORS = 1000
-_CLOCK_RESET_S = 1.0
 
 
 @contextmanager
@@ -34,7 +33,7 @@ def open_video(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]
         SourceError: the file is gone, is no video, or holds no picture.
     """
     try:
-        container = av.open(str(path), options=dict(_OPTIONS))
+        container = av.open(str(path), options=dict(OPEN_OPTIONS))
     except (av.FFmpegError, OSError) as error:
         raise SourceError(
             f"{path} cannot be opened again: {error.strerror or error}. Put the video back where it was analysed."
@@ -67,33 +66,21 @@ def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[Vi
             pictures = packet.decode()
         except av.FFmpegError:
             continue
-        yield from pictures
+        for picture in pictures:
+            if container.format.name == "avi":
+                picture.pts = picture.dts  # AVI stores no pts; what FFmpeg guesses for it is out of order
+            yield picture
 
 
-def repair_times(frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
-    """Give frames, read from the stream's start, the strictly growing pts that their rows have.
-
-    This is the rule of ``ingest.frames.FrameClock``: a missing pts is the last one and a usual interval, a repeated or
-    slightly backward one the next free tick, and after a jump back the file's own intervals go on.
-    """
-    time_base = stream.time_base or Fraction(1, 1_000_000)
-    rate = stream.average_rate or stream.guessed_rate or 25
-    interval = max(1, round(1 / (time_base * Fraction(float(rate)).limit_denominator(100_000))))
-    offset = 0
-    last: int | None = None
+def repair_times(
+    frames: Iterator[VideoFrame], container: InputContainer, stream: VideoStream
+) -> Iterator[VideoFrame]:
+    """Give frames, read from the stream's start, the strictly growing pts that their rows have."""
+    rate = float(stream.average_rate or stream.guessed_rate or 0)
+    clock = FrameClock(stream.time_base or Fraction(1, av.time_base), rate)
+    has_pts = container.format.name not in FORMATS_WITHOUT_PTS
     for frame in frames:
-        if last is None:
-            last = frame.pts or 0
-        elif frame.pts is None:
-            last += interval
-        elif frame.pts + offset > last:
-            last, interval = frame.pts + offset, frame.pts + offset - last
-        elif (last - frame.pts - offset) * time_base >= _CLOCK_RESET_S:
-            last += interval
-            offset = last - frame.pts
-        else:
-            last += 1
-        frame.pts = last
+        frame.pts, _ = clock.read_pts(frame.pts if has_pts else frame.dts)
         yield frame
 
 

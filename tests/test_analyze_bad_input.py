@@ -155,7 +155,14 @@ def test_damaged_videos_are_analysed_as_far_as_they_go_and_say_what_is_lost(
     options = {"g": "30", "bf": "0", "crf": "15"}
     write_video(whole, range(120), Fraction(1001, 30000), picture, "libx264", "yuv420p", options, FASTSTART)
     cut_off(whole, tmp_path / "cut.mp4", 0.6)
-    flip_bits(whole, tmp_path / "flipped.mp4", 400, 3, after=b"mdat")
+    # A few bits, most of which a decoder makes something of, and three packets that are gone.
+    flip_bits(whole, tmp_path / "flipped.mp4", 60, 3, after=b"mdat")
+    with av.open(str(whole)) as container:
+        lost = [packet for number, packet in enumerate(container.demux(video=0)) if number in (20, 50, 51)]
+    with (tmp_path / "flipped.mp4").open("r+b") as file:
+        for packet in lost:
+            file.seek(packet.pos or 0)
+            file.write(bytes(packet.size))
     run = run_emotrace("analyze", "--out", "out", "--json", "cut.mp4", "flipped.mp4")
     assert (run.returncode, run.stderr) == (0, "")
     summaries = json.loads(run.stdout)
@@ -166,8 +173,9 @@ def test_damaged_videos_are_analysed_as_far_as_they_go_and_say_what_is_lost(
     assert 40 < cut["ledger"]["decoded"] < 100
     assert cut["source"]["duration_s"] == pytest.approx(4.0, abs=0.05)
     assert cut["source"]["last_time_s"] < 3.0
-    assert flipped["packets"] == {"read": 120, "undecodable": 120 - flipped["ledger"]["decoded"]}
-    assert flipped["packets"]["undecodable"] > 0
+    assert flipped["packets"]["read"] == 120
+    assert flipped["packets"]["undecodable"] >= 3
+    assert flipped["source"]["flagged_frames"] > 10, "pictures that the decoder had to mend"
     for summary, name in ((cut, "cut"), (flipped, "flipped")):
         assert summary["status"] == "complete"
         assert len(read_rows(tmp_path / "out" / name)) == summary["faces"]["rows"] > 5

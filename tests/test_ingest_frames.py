@@ -15,8 +15,10 @@ from make_videos import cut_off, draw_pattern, flip_bits, read_pictures, remux, 
 from numpy.typing import NDArray
 
 from contracts.errors import SourceError
-from ingest.frames import Frame, FrameClock, FrameReader, UndecodablePacket
+from contracts.recordings import FrameClock
+from ingest.frames import Frame, FrameReader, UndecodablePacket
 from ingest.sources import check_file, open_recording
+from reports.video import decode_frames, open_video, repair_times
 
 FASTSTART = {"movflags": "faststart"}
 RATE_25 = [40 * index for index in range(100)]
@@ -130,6 +132,9 @@ def test_an_avi_keeps_the_even_times_of_its_reordered_frames(tmp_path: Path) -> 
     found = read(path)
     assert np.diff([frame.time_s for frame in found.frames]) == pytest.approx(np.full(99, 0.04))
     assert found.undecodable == []
+    with open_video(path) as (container, stream):
+        again = [frame.pts for frame in repair_times(decode_frames(container, stream), container, stream)]
+    assert again == found.pts, "pictures made from the file later find its rows"
 
 
 def test_repeated_and_slightly_backward_times_become_the_next_free_tick(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 
 from fractions import Fraction
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -23,7 +22,6 @@ from contracts.database import read_transaction
 from contracts.errors import OutputError, SourceError
 from reports.annotate import write_annotated
 from reports.thumbnails import Moment, read_thumbnails
-from reports.video import repair_times
 
 SAD = [0.02, 0.02, 0.02, 0.02, 0.9, 0.01, 0.01]
 
@@ -141,25 +139,6 @@ def test_a_failed_annotation_leaves_no_file_behind(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         annotate(tmp_path, source, [], tmp_path / "results" / "annotated.mp4")
     assert not list(tmp_path.glob(".annotated*"))
-
-
-@pytest.mark.parametrize(
-    "pts",
-    [
-        [0, 1001, 2002, 3003],
-        [None, None, 5000, None, 6000],
-        [500, 500, 501, 400, 2000],
-        [100_000, 101_001, 102_002, 0, 1001, 2002, None, 4004],
-        [0, 1001, -90_000, -88_999, 200_000],
-        [-2002, -1001, 0, 1001],
-    ],
-)
-def test_unusable_times_are_repaired_as_the_analysis_repairs_them(pts: list[int | None]) -> None:
-    frames = pytest.importorskip("ingest.frames")
-    clock = frames.FrameClock(TIME_BASE, 29.97002997002997)
-    stream: Any = SimpleNamespace(time_base=TIME_BASE, average_rate=Fraction(30000, 1001), guessed_rate=None)
-    pictures: Any = iter([SimpleNamespace(pts=one) for one in pts])
-    assert [frame.pts for frame in repair_times(pictures, stream)] == [clock.read_pts(one)[0] for one in pts]
 
 
 @pytest.mark.parametrize("colorspace", [1, 2])

@@ -117,9 +117,12 @@ def test_a_full_disk_is_a_clear_error(tmp_path: Path, table_format: str) -> None
         pytest.skip("no /dev/full here")
     engine = open_store(tmp_path)
     session = make_session(engine, make_rows(20))
-    with read_transaction(engine) as connection, open("/dev/full", "wb", buffering=0) as file:
-        with pytest.raises(OutputError, match=r"/dev/full cannot be written: .*space"):
-            export_table(connection, session, table_format, file)
+    with (
+        read_transaction(engine) as connection,
+        Path("/dev/full").open("wb", buffering=0) as file,
+        pytest.raises(OutputError, match=r"/dev/full cannot be written: .*space"),
+    ):
+        export_table(connection, session, table_format, file)
 
 
 def test_a_broken_pipe_is_left_to_the_command_line(tmp_path: Path) -> None:
@@ -127,9 +130,12 @@ def test_a_broken_pipe_is_left_to_the_command_line(tmp_path: Path) -> None:
     session = make_session(engine, make_rows(20))
     reading, writing = os.pipe()
     os.close(reading)
-    with read_transaction(engine) as connection, os.fdopen(writing, "wb", buffering=0) as pipe:
-        with pytest.raises(BrokenPipeError):
-            export_table(connection, session, "csv", pipe)
+    with (
+        read_transaction(engine) as connection,
+        os.fdopen(writing, "wb", buffering=0) as pipe,
+        pytest.raises(BrokenPipeError),
+    ):
+        export_table(connection, session, "csv", pipe)
 
 
 def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 from fractions import Fraction
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 from test_reports_sessions import (
@@ -16,6 +15,7 @@ from test_reports_sessions import (
 )
 
 from contracts.database import read_transaction
+from ingest.frames import FrameReader
 from reports.thumbnails import MAX_THUMBNAILS, SIZE_PX, Moment, choose_moments, cut_face, read_thumbnails
 from reports.video import open_video, to_image
 
@@ -31,8 +31,7 @@ def test_each_thumbnail_shows_the_frame_of_its_moment(tmp_path: Path, suffix: st
     path = tmp_path / f"greys.{suffix}"
     write_video(path, [i * 3003 for i in range(30)] if suffix != "avi" else list(range(30)), gop=7,
                 time_base=Fraction(1, 30000) if suffix != "avi" else Fraction(1, 10))  # fmt: skip
-    with av.open(str(path)) as container:
-        pts = [frame.pts for frame in container.decode(video=0)]
+    pts = [frame.pts for frame in FrameReader(path)]
     moments = [Moment(1, pts[i], float(i), BOX) for i in (0, 3, 4, 13, 14, 26, 29)]
     thumbnails = read_thumbnails(path, moments)
     assert [thumbnail.time_s for thumbnail in thumbnails] == [moment.time_s for moment in moments]
