@@ -50,7 +50,7 @@ class FrameClock:
             return self.last_pts, pts is None
         last = self.last_pts
         fixed = last + self._interval if pts is None else pts + self._offset
-        jump_s = float((fixed - last) * self.time_base)
+        jump_s = (fixed - last) * self.time_base.numerator / self.time_base.denominator
         is_new_clock = jump_s <= -_CLOCK_RESET_S or jump_s > _MAX_PAUSE_S
         is_repaired = pts is None or fixed <= last or is_new_clock
         if is_new_clock:
@@ -79,7 +79,7 @@ class FrameClock:
 
     def to_seconds(self, pts: int) -> float:
         """Return seconds from the recording's start."""
-        return float((pts - (self.start_pts or 0)) * self.time_base)
+        return (pts - (self.start_pts or 0)) * self.time_base.numerator / self.time_base.denominator
 
     @property
     def is_variable(self) -> bool:

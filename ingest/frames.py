@@ -157,9 +157,7 @@ class _WaitingPackets:
         return [*sorted(self._num_passed), *[None] * self._num_unknown]
 
 
-def _demux(
-    container: av.container.InputContainer, stream: av.video.stream.VideoStream
-) -> Iterator[VideoPacket]:
+def _demux(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> Iterator[VideoPacket]:
     """Yield packets, going on after damage, and the empty packet that flushes the decoder last."""
     packets = container.demux(stream)
     num_errors = 0

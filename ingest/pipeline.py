@@ -119,9 +119,7 @@ def ingest_recording(
     return is_complete
 
 
-def make_face_crop(
-    frame: Frame, track: Track, detector: FaceDetector, model_input: InputContract
-) -> FaceCrop | None:
+def make_face_crop(frame: Frame, track: Track, detector: FaceDetector, model_input: InputContract) -> FaceCrop | None:
     """Return the track's face in this frame as the model wants it, or None where it is too small to say anything."""
     side_factor = model_input.framing.side
     _, _, side_px = find_crop_square(track.box, detector.framing, side_factor)

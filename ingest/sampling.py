@@ -12,18 +12,22 @@ class FrameSampler:
     """
 
     def __init__(self, fps: float | None, time_base: Fraction) -> None:
-        self._slots_per_tick = None if fps is None else time_base * Fraction(fps).limit_denominator(1_000_000)
+        # Slots in a tick, as a ratio of whole numbers.
+        self._ratio = (
+            None if fps is None else (time_base * Fraction(fps).limit_denominator(1_000_000)).as_integer_ratio()
+        )
         self._last_ticks = 0
         self._last_slot = -1
 
     def is_due(self, ticks: int) -> bool:
         """Return whether the frame ``ticks`` after the start is to be analysed. Ask for each frame in turn."""
-        if self._slots_per_tick is None:
+        if self._ratio is None:
             return True
-        interval = (ticks - self._last_ticks) * self._slots_per_tick
+        slots, per_ticks = self._ratio
+        interval = (ticks - self._last_ticks) * slots
         self._last_ticks = ticks
-        # A pause says nothing of the frames after it.
-        slot = int(ticks * self._slots_per_tick + min(interval, Fraction(1)) / 2)
+        # Rounded by half an interval; a pause says nothing of the frames after it.
+        slot = (2 * ticks * slots + min(interval, per_ticks)) // (2 * per_ticks)
         if slot <= self._last_slot:
             return False
         self._last_slot = slot

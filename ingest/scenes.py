@@ -36,11 +36,7 @@ class SceneCutDetector:
         contrasts = float(small.std()) + _FLOOR, float(last.std()) + _FLOOR
         change = float(np.abs(small - last).mean()) / (sum(contrasts) / 2)
         correlation = float(((small - small.mean()) * (last - last.mean())).mean()) / (contrasts[0] * contrasts[1])
-        is_cut = (
-            change >= _MIN_CHANGE
-            and change >= _MIN_RATIO * self._usual_change
-            and correlation <= _MAX_CORRELATION
-        )
+        is_cut = change >= _MIN_CHANGE and change >= _MIN_RATIO * self._usual_change and correlation <= _MAX_CORRELATION
         if not is_cut:
             self._usual_change += 0.2 * (change - self._usual_change)
         return is_cut

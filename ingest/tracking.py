@@ -91,8 +91,6 @@ class Tracker:
 def _mark_crossings(tracks: list[Track]) -> None:
     """Mark tracks whose faces begin or cease to overlap: there two people are easily mistaken for one another."""
     for track in tracks:
-        is_crossing = any(
-            other is not track and compute_iou(track.box, other.box) > _CROSSING_IOU for other in tracks
-        )
+        is_crossing = any(other is not track and compute_iou(track.box, other.box) > _CROSSING_IOU for other in tracks)
         track.is_break = is_crossing != track.is_crossing
         track.is_crossing = is_crossing
