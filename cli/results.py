@@ -130,9 +130,7 @@ def _annotate(connection: sa.Connection, session: Mapping[str, Any], num_frames:
     console = Console(stderr=True)
     with Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("annotating", total=num_frames)
-        write_annotated(
-            connection, session, session["url"], path, lambda frames: bar.update(task, completed=frames)
-        )
+        write_annotated(connection, session, session["url"], path, lambda frames: bar.update(task, completed=frames))
 
 
 def list_versions() -> dict[str, str]:

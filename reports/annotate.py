@@ -57,7 +57,7 @@ def write_annotated(
     """
     with open_video(video_path) as (source, source_stream):
         time_base = source_stream.time_base
-        frames = repair_times(decode_frames(source, source_stream), source, source_stream)
+        frames = repair_times(decode_frames(source, source_stream), source_stream)
         first = next(frames, None)
         if first is None or time_base is None:
             raise SourceError(f"Not one frame of {video_path} can be decoded. Give the video that was analysed.")

@@ -67,20 +67,17 @@ def decode_frames(container: InputContainer, stream: VideoStream) -> Iterator[Vi
         except av.FFmpegError:
             continue
         for picture in pictures:
-            if container.format.name == "avi":
-                picture.pts = picture.dts  # AVI stores no pts; what FFmpeg guesses for it is out of order
+            if container.format.name in FORMATS_WITHOUT_PTS:
+                picture.pts = picture.dts
             yield picture
 
 
-def repair_times(
-    frames: Iterator[VideoFrame], container: InputContainer, stream: VideoStream
-) -> Iterator[VideoFrame]:
+def repair_times(frames: Iterator[VideoFrame], stream: VideoStream) -> Iterator[VideoFrame]:
     """Give frames, read from the stream's start, the strictly growing pts that their rows have."""
     rate = float(stream.average_rate or stream.guessed_rate or 0)
     clock = FrameClock(stream.time_base or Fraction(1, av.time_base), rate)
-    has_pts = container.format.name not in FORMATS_WITHOUT_PTS
     for frame in frames:
-        frame.pts, _ = clock.read_pts(frame.pts if has_pts else frame.dts)
+        frame.pts, _ = clock.read_pts(frame.pts)
         yield frame
 
 

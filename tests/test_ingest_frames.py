@@ -133,7 +133,7 @@ def test_an_avi_keeps_the_even_times_of_its_reordered_frames(tmp_path: Path) -> 
     assert np.diff([frame.time_s for frame in found.frames]) == pytest.approx(np.full(99, 0.04))
     assert found.undecodable == []
     with open_video(path) as (container, stream):
-        again = [frame.pts for frame in repair_times(decode_frames(container, stream), container, stream)]
+        again = [frame.pts for frame in repair_times(decode_frames(container, stream), stream)]
     assert again == found.pts, "pictures made from the file later find its rows"
 
 
