@@ -177,12 +177,12 @@ def run_recording(session: str, stream: str) -> None:
 
 
 @app.command(hidden=True)
-def run_inference(stream: str, model: str, device: str, claim_after_s: float) -> None:
+def run_inference(stream: str, model: str, device: str, gather_s: float, claim_after_s: float) -> None:
     """Serve one stream with one model; ``analyze`` starts this."""
     from cli.children import watch_for_stop
     from workers.inference import run_worker
 
-    run_worker(stream, model, device, claim_after_s, watch_for_stop())
+    run_worker(stream, model, device, gather_s, claim_after_s, watch_for_stop())
 
 
 def main() -> None:

@@ -200,8 +200,8 @@ class CropStream:
             time.sleep(0.01)
 
     @_with_clear_errors
-    def read(self, max_entries: int, block_ms: int) -> list[Entry]:
-        """Return up to ``max_entries`` new entries, waiting up to ``block_ms`` for the first."""
+    def read(self, max_entries: int, block_ms: int | None) -> list[Entry]:
+        """Return up to ``max_entries`` new entries, waiting up to ``block_ms`` (None: not at all) for the first."""
         try:
             reply = cast(
                 "list[Any]",

@@ -28,7 +28,7 @@ class SceneCutDetector:
     def is_cut(self, luma: NDArray[np.uint8]) -> bool:
         """Return whether a cut lies between the last picture (H W) and this one."""
         # Every few pixels are enough, and reading a whole large plane is not free.
-        step = max(1, min(luma.shape) // 72)
+        step = max(1, min(luma.shape) // 36)
         small = cv2.resize(luma[::step, ::step], _SIZE, interpolation=cv2.INTER_AREA).astype(np.float32)
         last, self._last = self._last, small
         if last is None:

@@ -103,9 +103,9 @@ class EmotionPredictor:
         if not windows:
             return []
         lengths = [len(window) for window in windows]
-        crops = torch.from_numpy(np.concatenate(windows))  # N H W
-        passes = torch.split(crops, _CROPS_PER_PASS[self._device.type])
-        features = torch.cat([self._compute_features(part) for part in passes])  # N C
+        crops, index = _find_distinct(np.concatenate(windows))  # M H W, N
+        passes = torch.split(torch.from_numpy(crops), _CROPS_PER_PASS[self._device.type])
+        features = torch.cat([self._compute_features(part) for part in passes])[index]  # N C
         if label_kind == "fer2013":
             logits = self._network.original_head(features)  # N K
         else:
@@ -132,6 +132,17 @@ class EmotionPredictor:
                 f"A window of crops is {window.dtype} {window.shape}. The model {self.card.model_id} expects grey "
                 f"uint8 crops (T, {size}, {size}) with T from 1 to {longest}; make them with this model's card."
             )
+
+
+def _find_distinct(crops: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[int]]:
+    """Return the distinct ones of N crops, and for each of the N its place among them.
+
+    Consecutive windows of a track share half of their crops or more; the CNN need not see those twice.
+    """
+    places: dict[bytes, int] = {}
+    index = [places.setdefault(crop.tobytes(), len(places)) for crop in crops]
+    firsts = np.unique(np.array(index), return_index=True)[1]
+    return crops[firsts], index
 
 
 def compute_probabilities(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:

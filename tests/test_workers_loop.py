@@ -115,7 +115,13 @@ def run_until_empty(
         assert time.monotonic() < end, "the stream did not become empty"
         return stream.count_waiting() == 0
 
-    options: dict[str, Any] = {"claim_after_s": 0.0, "retry_s": 1.0, "should_stop": should_stop, **changes}
+    options: dict[str, Any] = {
+        "gather_s": 0.0,
+        "claim_after_s": 0.0,
+        "retry_s": 1.0,
+        "should_stop": should_stop,
+        **changes,
+    }
     run_inference(stream, predictor, engine, max_entries, **options)
 
 
@@ -278,7 +284,7 @@ def test_what_was_committed_but_not_acknowledged_is_delivered_again_and_stored_o
         doomed.publish(make_window(predictor, 0))
         sa.event.listen(sqlite_engine, "commit", lambda _: server.kill(), once=True)
         with pytest.raises(ServiceError, match="out of reach"):
-            run_inference(doomed, predictor, sqlite_engine, 4, 0.0, 1.0, lambda: False)
+            run_inference(doomed, predictor, sqlite_engine, 4, 0.0, 0.0, 1.0, lambda: False)
         client.close()
     assert read_pts(sqlite_engine) == expect_pts([0])
     stream.publish(make_window(predictor, 0))
@@ -321,7 +327,7 @@ def test_a_worker_that_is_asked_to_stop_finishes_what_it_holds(
     for number in range(400):
         stream.publish(make_window(predictor, number))
     process = subprocess.Popen(
-        [sys.executable, "-P", "-m", "cli.main", "run-inference", stream.name, str(model), "cpu", "0"],
+        [sys.executable, "-P", "-m", "cli.main", "run-inference", stream.name, str(model), "cpu", "0", "0"],
         env={**environment, "EMOTRACE_DATABASE_URL": str(sqlite_engine.url), "_EMOTRACE_PARENT_PID": str(os.getpid())},
         stderr=subprocess.PIPE,
         text=True,

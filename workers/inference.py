@@ -10,14 +10,19 @@ from contracts.stream import CropStream, connect
 from models.predictor import EmotionPredictor
 from workers.loop import run_inference
 
-# Two windows of 16 fill the network's preferred batch; more at once only makes the first one wait.
-_MAX_ENTRIES = 4
+# Eight consecutive windows of a track share so many crops that the CNN sees little more than each crop once.
+_MAX_ENTRIES = 8
 
 
 def run_worker(
-    stream_name: str, model: str, device: str, claim_after_s: float, should_stop: Callable[[], bool]
+    stream_name: str,
+    model: str,
+    device: str,
+    gather_s: float,
+    claim_after_s: float,
+    should_stop: Callable[[], bool],
 ) -> None:
-    """Serve one stream with one model until ``should_stop``.
+    """Serve one stream with one model until ``should_stop``; ``gather_s`` and ``claim_after_s`` as in the loop.
 
     Raises:
         ModelError: the model or the device cannot be used.
@@ -35,6 +40,7 @@ def run_worker(
             predictor=predictor,
             engine=engine,
             max_entries=_MAX_ENTRIES,
+            gather_s=gather_s,
             claim_after_s=claim_after_s,
             retry_s=settings.retry_s,
             should_stop=should_stop,

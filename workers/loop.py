@@ -4,6 +4,7 @@ A worker killed at any point leaves its entries pending; the next one claims the
 already stored is not stored twice.
 """
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
@@ -32,13 +33,14 @@ def run_inference(
     predictor: EmotionPredictor,
     engine: sa.Engine,
     max_entries: int,
+    gather_s: float,
     claim_after_s: float,
     retry_s: float,
     should_stop: Callable[[], bool],
 ) -> None:
     """Turn crop sequences into rows until ``should_stop``.
 
-    ``max_entries`` are read at once; entries that another consumer has held for ``claim_after_s`` are taken over, one
+    Up to ``max_entries`` make a batch, for which the first waits ``gather_s`` at most; entries that another consumer has held for ``claim_after_s`` are taken over, one
     at a time.
 
     Raises:
@@ -50,7 +52,7 @@ def run_inference(
         if claimed is not None and claimed.num_deliveries > _MAX_DELIVERIES:
             _reject(stream, engine, claimed, "its worker died twice while it was alone with it", retry_s)
             continue
-        entries = [claimed] if claimed is not None else stream.read(max_entries, _BLOCK_MS)
+        entries = [claimed] if claimed is not None else _read_batch(stream, max_entries, gather_s)
         try:
             judged = _decode_entries(stream, engine, entries, predictor.card.model_id, retry_s)
             predicted = _predict(stream, engine, predictor, judged, retry_s)
@@ -59,6 +61,15 @@ def run_inference(
         except ServiceError:
             stream.give_back(entries)
             raise
+
+
+def _read_batch(stream: CropStream, max_entries: int, gather_s: float) -> list[Entry]:
+    """Read what waits; where that does not fill a batch, give the others ``gather_s`` to come."""
+    entries = stream.read(max_entries, _BLOCK_MS)
+    if gather_s and 0 < len(entries) < max_entries:
+        time.sleep(gather_s)
+        entries += stream.read(max_entries - len(entries), block_ms=None)
+    return entries
 
 
 def make_rows(sequence: CropSequence, probabilities: NDArray[np.float32]) -> list[dict[str, Any]]:
