@@ -40,8 +40,8 @@ def run_inference(
 ) -> None:
     """Turn crop sequences into rows until ``should_stop``.
 
-    Up to ``max_entries`` make a batch, for which the first waits ``gather_s`` at most; entries that another consumer has held for ``claim_after_s`` are taken over, one
-    at a time.
+    Up to ``max_entries`` make a batch, for which the first waits ``gather_s`` at most. Entries that another consumer
+    has held for ``claim_after_s`` are taken over, one at a time.
 
     Raises:
         ServiceError: Redis or the database stayed out of reach for ``retry_s``; the entries stay pending.
