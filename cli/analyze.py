@@ -5,11 +5,11 @@ a cluster. This file wires them up; when the ledger has been checked, the result
 """
 
 import json
-import sys
 import time
 import uuid
 from collections.abc import Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 from redis.exceptions import RedisError
@@ -18,9 +18,20 @@ from cli.messages import print_error
 from cli.plans import AnalyzeRequest, SessionPlan, check_request, hold_session, make_plan, record_plan, resume_plan
 from cli.results import claim_folder, describe_results, release_folder, write_results
 from cli.services import Services, open_services
-from cli.watching import InferenceProcess, Interrupt, catch_interrupts, watch_session
+from cli.watching import InferenceProcess, Interrupt, SessionEnd, catch_interrupts, watch_session
+from contracts import store
 from contracts.completion import finish_session
-from contracts.errors import EmotraceError, InterruptedRunError, ModelError, ServiceError, SourceError, UsageError
+from contracts.database import read_transaction
+from contracts.errors import (
+    EmotraceError,
+    InterruptedRunError,
+    LedgerError,
+    ModelError,
+    ServiceError,
+    SourceError,
+    UsageError,
+)
+from contracts.ledger import Ledger
 from contracts.stream import CropStream
 
 _STREAM_EXPIRES_S = 86_400
@@ -34,8 +45,7 @@ def run(request: AnalyzeRequest, redis_url: str | None, database_url: str | None
     if not request.videos and request.resume is None:
         raise UsageError("No video was named. Give one or more: emotrace analyze VIDEO...")
     check_request(request)
-    exit_code = 0
-    summaries: list[Mapping[str, Any]] = []
+    outcomes: list[_Outcome] = []
     with open_services(redis_url, database_url) as services, catch_interrupts() as interrupt:
         stream = CropStream(
             services.client,
@@ -50,22 +60,32 @@ def run(request: AnalyzeRequest, redis_url: str | None, database_url: str | None
                 try:
                     plan = resume_plan(request, services.engine) if video is None else make_plan(request, video)
                     with hold_session(services.settings.data_dir, plan.session_id) as hold:
-                        summaries.append(_analyse(plan, request, services, stream, inference, interrupt, hold))
+                        outcomes.append(_analyse(plan, request, services, stream, inference, interrupt, hold))
                 except EmotraceError as error:
-                    print_error(error)
-                    exit_code = exit_code or error.exit_code
+                    outcomes.append(_Outcome(None, error))
+                if outcomes[-1].error is not None:
+                    print_error(outcomes[-1].error)
                 if interrupt.is_asked:
                     break
+        except KeyboardInterrupt:
+            outcomes.append(_Outcome(None, InterruptedRunError("Ended at once; its session is not complete.")))
+            print_error(outcomes[-1].error)
         finally:
             inference.stop()
             with suppress(ServiceError):  # it goes by itself, and what is wrong has been said
                 stream.delete()
     if request.as_json:
-        print(json.dumps(summaries[0] if len(summaries) == 1 else summaries, indent=2))
-    return exit_code or next((_EXIT_CODES[s["status"]] for s in summaries if s["status"] in _EXIT_CODES), 0)
+        summaries = [outcome.summary for outcome in outcomes if outcome.summary is not None]
+        print(json.dumps(summaries if len(request.videos) > 1 else next(iter(summaries), None), indent=2))
+    return next((outcome.error.exit_code for outcome in outcomes if outcome.error is not None), 0)
 
 
-_EXIT_CODES = {"interrupted": InterruptedRunError.exit_code}
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of one video: its summary, where results were written, and what went wrong, if anything."""
+
+    summary: Mapping[str, Any] | None
+    error: EmotraceError | None
 
 
 def _analyse(
@@ -76,16 +96,20 @@ def _analyse(
     inference: InferenceProcess,
     interrupt: Interrupt,
     hold: int,
-) -> Mapping[str, Any]:
-    """Run one session and write its results; return its summary.
+) -> _Outcome:
+    """Run one session and write its results.
 
     Raises:
-        EmotraceError: it could not be read, did not balance or could not be written; what was analysed is stored.
+        EmotraceError: nothing could be read, stored or written.
     """
     started, cpu_before = time.monotonic(), _measure_own_cpu(services) + inference.cpu_s
     hint = f"repeat it with: emotrace analyze --resume {plan.session_id}"
     folder = claim_folder(request.out, plan.video, plan.session_id)
-    record_plan(plan, services.engine, services.settings.retry_s)
+    try:
+        record_plan(plan, services.engine, services.settings.retry_s)
+    except EmotraceError:
+        release_folder(folder)
+        raise
     inference.start(plan.model)
     end = watch_session(plan.session_id, plan.video.name, services, stream, inference, interrupt, hold)
     try:
@@ -95,6 +119,10 @@ def _analyse(
     except EmotraceError as error:
         first = end.error or error
         raise type(first)(f"{first} The session {plan.session_id} is not complete; {hint}") from None
+    if ledger.waiting:
+        # The next video's worker must not meet them: this session is read anew when it is resumed.
+        stream.delete()
+        stream.create_group()
     if not end.is_fully_read and ledger.decoded == 0:
         release_folder(folder)
         if isinstance(end.error, SourceError | ModelError):
@@ -115,13 +143,33 @@ def _analyse(
     summary = write_results(services.engine, plan.session_id, folder, ledger, request.annotate, measure_run)
     if not request.as_json:
         print(describe_results(summary, folder))
+    return _Outcome(summary, _find_problem(end, ledger, imbalance, hint, services, plan))
+
+
+def _find_problem(
+    end: SessionEnd,
+    ledger: Ledger,
+    imbalance: LedgerError | None,
+    hint: str,
+    services: Services,
+    plan: SessionPlan,
+) -> EmotraceError | None:
+    """Return what the user must know of a session whose results were written, or None where all is well."""
     if end.error is not None:
-        raise type(end.error)(f"{end.error} What was analysed is stored; {hint}")
-    if imbalance is not None and end.is_fully_read:
-        raise imbalance
+        return type(end.error)(f"{end.error} What was analysed is stored; {hint}")
+    if imbalance is not None:
+        return imbalance
     if not end.is_fully_read:
-        print(f"emotrace: interrupted. What was analysed is stored; {hint}", file=sys.stderr)
-    return summary
+        return InterruptedRunError(f"interrupted. What was analysed is stored; {hint}")
+    if ledger.rejected:
+        reason = _read_reason(services, plan)
+        return LedgerError(f"{ledger.rejected} of {ledger.published} faces were rejected and have no rows: {reason}")
+    return None
+
+
+def _read_reason(services: Services, plan: SessionPlan) -> str:
+    with read_transaction(services.engine) as connection:
+        return str(store.list_rejections(connection, plan.session_id)[0]["reason"])
 
 
 def _measure_own_cpu(services: Services) -> float:

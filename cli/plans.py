@@ -179,10 +179,16 @@ def hold_session(data_dir: Path, session_id: str) -> Iterator[int]:
     nobody repeats the session before its last process has ended.
 
     Raises:
-        ServiceError: another run holds it.
+        ServiceError: another run holds it, or the lock cannot be written.
     """
     path = data_dir / "sessions" / f"{session_id}.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    except OSError as error:
+        raise ServiceError(
+            f"{path} cannot be written ({error.strerror}). Set EMOTRACE_DATA_DIR to a directory that can."
+        ) from None
     deadline = time.monotonic() + _HOLD_TIMEOUT_S
     while True:
         with path.open("w") as file:

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from cli.children import EXIT_STOPPED, Child
 from cli.messages import to_line
 from cli.services import Services
-from contracts.errors import EmotraceError, InterruptedRunError
+from contracts.errors import EmotraceError
 from contracts.progress import read_progress
 from contracts.stream import CropStream
 
@@ -38,7 +38,7 @@ def catch_interrupts() -> Iterator[Interrupt]:
 
     def ask(_signal: int, _frame: object) -> None:
         if interrupt.is_asked:
-            raise InterruptedRunError("Ended at once; the session stays unfinished. Repeat it with --resume.")
+            raise KeyboardInterrupt
         interrupt.is_asked = True
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
@@ -66,8 +66,11 @@ class InferenceProcess:
 
     def start(self, model: str) -> None:
         """Start it, unless it runs with this model already."""
-        if self._child is not None and self._model == model and self._child.poll() is None:
-            return
+        self._num_restarts = 0
+        if self._child is None or self._model != model or self._child.poll() is not None:
+            self._restart(model)
+
+    def _restart(self, model: str) -> None:
         self.stop()
         self._model = model
         # The stream is this run's own, so what another consumer holds was left by a dead worker: claim it at once.
@@ -89,7 +92,7 @@ class InferenceProcess:
         if not was_ended or self._num_restarts >= _MAX_RESTARTS:
             raise self._child.make_error("inference")
         self._num_restarts += 1
-        self.start(self._model)
+        self._restart(self._model)
 
     def measure(self) -> None:
         if self._child is not None:
@@ -158,6 +161,9 @@ def watch_session(
                 time.sleep(_POLL_S)
     except EmotraceError as found:
         error = found
+    except KeyboardInterrupt:
+        ingest.process.kill()
+        raise
     finally:
         ingest.stop(_STOP_TIMEOUT_S)
         inference.measure()

@@ -86,7 +86,7 @@ def read_card(model: str) -> ModelCard:
     path = find_card_path(model)
     try:
         card = msgspec.json.decode(path.read_bytes(), type=ModelCard)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, OSError) as error:
         raise ModelError(
             f"The model card {path} is malformed: {error}. Use the card that came with the weights."
         ) from None

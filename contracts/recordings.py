@@ -19,6 +19,8 @@ OPEN_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 _CLOCK_RESET_S = 1.0
 # A jump ahead of more than this (11 days) is a damaged number, not a pause in a recording.
 _MAX_PAUSE_S = 1_000_000.0
+# A container that names a lower rate than this (one frame in 16 minutes) has a damaged number there.
+_MIN_FPS = 0.001
 # AVI stores no pts. What FFmpeg guesses for it goes back and forth where pictures are reordered; its dts do not.
 FORMATS_WITHOUT_PTS = ("avi",)
 
@@ -34,7 +36,9 @@ class FrameClock:
         self.min_interval = 0
         self.max_interval = 0
         self._offset = 0
-        self._interval = max(1, round(1 / (time_base * Fraction(average_fps or 25).limit_denominator(100_000))))
+        self._has_lost = False  # a packet since the last picture: the next interval is not the file's own
+        fps = max(average_fps, _MIN_FPS) if average_fps else 25
+        self._interval = max(1, round(1 / (time_base * Fraction(fps).limit_denominator(100_000))))
 
     def read_pts(self, pts: int | None) -> tuple[int, bool]:
         """Return the pts to use and whether it had to be repaired.
@@ -60,11 +64,12 @@ class FrameClock:
             fixed = last + 1
         if is_repaired:
             self.num_repaired += 1
-        else:
+        elif not self._has_lost:
             self._interval = fixed - last
             self.min_interval = min(self.min_interval or self._interval, self._interval)
             self.max_interval = max(self.max_interval, self._interval)
         self.last_pts = fixed
+        self._has_lost = False
         return fixed, is_repaired
 
     def place(self, pts: int | None) -> int:
@@ -75,7 +80,9 @@ class FrameClock:
         if self.start_pts is None:
             self.start_pts = pts
         last = self.last_pts if self.last_pts is not None else (self.start_pts or 0)
-        return last if pts is None else max(last, pts + self._offset)
+        self._has_lost = True
+        placed = last if pts is None else max(last, pts + self._offset)
+        return placed if (placed - last) * self.time_base < _MAX_PAUSE_S else last
 
     def to_seconds(self, pts: int) -> float:
         """Return seconds from the recording's start."""

@@ -214,7 +214,7 @@ def read_ledger(connection: sa.Connection, session_id: str, waiting: int = 0) ->
     skipped = {reason: frames[reason] for reason in ledger.SKIP_REASONS if frames.get(reason)}
     not_sampled = sum(int(number) for _, _, number, _ in per_state)
     if not_sampled:
-        skipped = {ledger.NOT_SAMPLED: not_sampled, **skipped}
+        skipped = {ledger.NOT_SAMPLED: not_sampled + skipped.pop(ledger.NOT_SAMPLED, 0), **skipped}
     num_rows = connection.execute(
         sa.select(sa.func.count()).select_from(emotions).where(emotions.c.session_id == session_id)
     ).scalar_one()

@@ -169,6 +169,8 @@ class CropStream:
     def _create_group(self) -> None:
         try:
             self.client.xgroup_create(self.name, GROUP, id="0", mkstream=True)
+            if self.expires_s is not None:
+                self.client.expire(self.name, self.expires_s)
         except redis.exceptions.ResponseError as error:
             if "BUSYGROUP" not in str(error):
                 raise

@@ -56,8 +56,10 @@ class CoverageRecorder:
 
     def add_missing(self, pts: int, start_s: float, end_s: float, state: str) -> None:
         """Note a stretch of time of which no frame was read at all, such as the rest of an interrupted recording."""
-        stretch = self._begin(pts, start_s, state)
-        stretch.end_s = end_s
+        # After everything that was counted: two stretches of one state and pts would be one row.
+        if self._current is not None:
+            pts = max(pts, self._current.start_pts + 1)
+        self._begin(pts, start_s, state).end_s = end_s
 
     def take_rows(self, frame_s: float = 0.0) -> list[dict[str, Any]]:
         """Return rows for the coverage table. ``frame_s`` is how long the last frame is taken to last."""

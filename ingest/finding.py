@@ -17,6 +17,7 @@ _SAME_FACE_IOU = 0.4
 # What a known face must reach to count as found again; a weaker or more distant find is something else.
 MIN_KNOWN_SCORE = 0.4
 MIN_KNOWN_IOU = 0.2
+MIN_WEAK_IOU = 0.4  # below the score that a new face needs
 
 
 class FaceFinder:
@@ -35,7 +36,7 @@ class FaceFinder:
             near = self._search(image, _find_region(box, image), self.detector.region_size_px)
             near = [detection for detection in near if detection.score >= MIN_KNOWN_SCORE]
             near.sort(key=lambda detection: compute_iou(detection.box, box), reverse=True)
-            if near and compute_iou(near[0].box, box) >= MIN_KNOWN_IOU:
+            if near and compute_iou(near[0].box, box) >= self._find_min_iou(near[0]):
                 found.append(near[0])
                 neighbours += near[1:]
             else:
@@ -46,6 +47,9 @@ class FaceFinder:
             self._next_full_pass_s = time_s + FULL_PASS_INTERVAL_S
         # Other faces in a region come last: it may show half of them only.
         return _drop_duplicates(found + neighbours)
+
+    def _find_min_iou(self, detection: Detection) -> float:
+        return MIN_KNOWN_IOU if detection.score >= self.detector.min_score else MIN_WEAK_IOU
 
     def _search(self, image: VideoImage, region: Box, size_px: int) -> list[Detection]:
         """Return the faces within ``region``, looked at in a copy whose longest side is at most ``size_px``."""

@@ -166,9 +166,13 @@ def _demux(container: av.container.InputContainer, stream: av.video.stream.Video
             packet = next(packets)
         except StopIteration:
             return
-        except (av.error.FFmpegError, OSError):
+        except (av.error.FFmpegError, OSError) as error:
             # The generator is finished by its exception; a new one goes on where the container stands.
             num_errors += 1
+            if num_errors == _MAX_DEMUX_ERRORS and isinstance(error, OSError):
+                raise SourceError(
+                    f"The recording cannot be read on ({error.strerror}). Check the disk or network that it is on."
+                ) from None
             packets = container.demux(stream)
             continue
         num_errors = 0

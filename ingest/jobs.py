@@ -41,6 +41,12 @@ def run_recording(session_id: str, stream_name: str, should_stop: Callable[[], b
             "model with 1 channel."
         )
     chosen = session["settings"]
+    profile = PROFILES[chosen["profile"]]
+    if card.window_length < profile.window_length:
+        raise ModelError(
+            f"The model {card.model_id} reads windows of up to {card.window_length} crops; the profile "
+            f"{chosen['profile']} makes them {profile.window_length} long. Use a model that reads as many."
+        )
     client = connect(settings.redis_url, settings.retry_s)
 
     def report_progress(reader: FrameReader, num_faces: int) -> None:
@@ -54,7 +60,7 @@ def run_recording(session_id: str, stream_name: str, should_stop: Callable[[], b
             reader=FrameReader(Path(session["url"])),
             detector=make_detector(chosen["detector"], settings.yunet_path),
             model_input=card.input,
-            windows=WindowBuffer(PROFILES[chosen["profile"]], session_id, card.model_id),
+            windows=WindowBuffer(profile, session_id, card.model_id),
             stream=CropStream(client, stream_name, expires_s=86_400, retry_s=settings.retry_s),
             recorder=SessionRecorder(engine, session_id, settings.retry_s),
             options=IngestOptions(chosen["fps"], settings.max_waiting_windows),

@@ -28,6 +28,8 @@ _SAVE_INTERVAL_S = 2.0
 _PROGRESS_INTERVAL_S = 0.2
 # A container's duration and its last frame differ by a frame or so in sound files; more is a missing end.
 _MISSING_END_S = 1.0
+# A gap is more than this many times the interval between analysed frames, and at least the profile's.
+_GAP_INTERVALS = 2.5
 
 
 @dataclass(frozen=True)
@@ -55,8 +57,9 @@ def ingest_recording(
         SourceError: the recording cannot be read at all.
         ServiceError: Redis or the database stayed out of reach.
     """
-    finder, tracker, scenes = FaceFinder(detector), Tracker(detector.min_score), SceneCutDetector()
+    finder, scenes = FaceFinder(detector), SceneCutDetector()
     sampler: FrameSampler | None = None
+    tracker = Tracker(detector.min_score, windows.max_gap_s)
     num_faces = 0
     ended: list[int] = []
     next_save, next_progress = time.monotonic() + _SAVE_INTERVAL_S, 0.0
@@ -71,6 +74,9 @@ def ingest_recording(
         for item in items:
             if isinstance(item, UndecodablePacket):
                 recorder.coverage.add_undecodable(item.pts, item.time_s)
+                if should_stop():
+                    is_complete = False
+                    break
                 continue
             frame = item
             if should_stop():
@@ -79,6 +85,9 @@ def ingest_recording(
                 break
             if sampler is None:
                 sampler = FrameSampler(options.fps, reader.clock.time_base)
+                # Where frames are rare, a second between two of them is no gap.
+                windows.max_gap_s = max(windows.max_gap_s, _GAP_INTERVALS * _find_interval_s(options, reader))
+                tracker = Tracker(detector.min_score, windows.max_gap_s)
             if not sampler.is_due(frame.pts - (reader.clock.start_pts or 0)):
                 recorder.coverage.add_frame(frame.pts, frame.time_s, ledger.NOT_SAMPLED)
                 continue
@@ -94,6 +103,8 @@ def ingest_recording(
             for track in tracks:
                 face = make_face_crop(frame, track, detector, model_input)
                 if face is None:
+                    if track.is_break:
+                        publish(windows.flush(track.track_id))
                     continue
                 publish(windows.add(track.track_id, face, track.is_break))
                 recorder.add_face(track.track_id, frame.pts, frame.time_s)
@@ -137,6 +148,13 @@ def make_face_crop(frame: Frame, track: Track, detector: FaceDetector, model_inp
     )
 
 
+def _find_interval_s(options: IngestOptions, reader: FrameReader) -> float:
+    """Return the usual seconds between analysed frames, as far as the container tells; 0 where it does not."""
+    native_fps = reader.facts.average_fps if reader.facts is not None else 0.0
+    rates = [fps for fps in (options.fps, native_fps) if fps]
+    return 1 / min(rates) if rates else 0.0
+
+
 def _find_state(num_faces: int, has_tracks: bool) -> str:
     if num_faces:
         return ledger.ANALYSED
@@ -157,6 +175,7 @@ def _note_missing_end(reader: FrameReader, recorder: SessionRecorder, is_complet
     if facts is None or clock.last_pts is None:
         return
     end_s = clock.to_seconds(clock.last_pts)
-    if facts.duration_s - end_s > (_MISSING_END_S if is_complete else 0):
+    usual_s = max(_MISSING_END_S, 2 * clock.to_seconds((clock.start_pts or 0) + clock.max_interval))
+    if facts.duration_s - end_s > (usual_s if is_complete else 0):
         state = ledger.UNDECODABLE if is_complete else ledger.INTERRUPTED
         recorder.coverage.add_missing(clock.last_pts + 1, end_s, facts.duration_s, state)

@@ -74,9 +74,16 @@ def check_file(path: Path) -> None:
 
 
 def compute_fingerprint(path: Path) -> str:
-    """Return the file's SHA-256, by which a resumed session knows that it reads the same file."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    """Return the file's SHA-256, by which a resumed session knows that it reads the same file.
+
+    Raises:
+        SourceError: the file cannot be read to its end.
+    """
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise SourceError(f"{path} cannot be read ({error.strerror}). Check the disk or network it is on.") from None
 
 
 @contextmanager

@@ -9,11 +9,9 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from contracts.messages import Box
-from ingest.finding import MIN_KNOWN_IOU, MIN_KNOWN_SCORE, compute_iou
+from ingest.finding import MIN_KNOWN_IOU, MIN_KNOWN_SCORE, MIN_WEAK_IOU, compute_iou
 from models.detection import Detection
 
-MAX_LOST_S = 1.0
-_MIN_IOU_WEAK = 0.4
 _CROSSING_IOU = 0.15
 
 
@@ -30,10 +28,11 @@ class Track:
 
 
 class Tracker:
-    """Gives each face a track id that it keeps while it is seen, through gaps of up to ``MAX_LOST_S`` seconds."""
+    """Gives each face a track id that it keeps while it is seen, through gaps of up to ``max_lost_s`` seconds."""
 
-    def __init__(self, min_score: float) -> None:
+    def __init__(self, min_score: float, max_lost_s: float) -> None:
         self._min_score = min_score
+        self._max_lost_s = max_lost_s
         self._tracks: list[Track] = []
         self._next_id = 1
         self._last_time_s = -1.0
@@ -55,12 +54,12 @@ class Tracker:
         confident ones begin a track.
         """
         self._last_time_s = time_s
-        ended = [track.track_id for track in self._tracks if time_s - track.time_s > MAX_LOST_S]
+        ended = [track.track_id for track in self._tracks if time_s - track.time_s > self._max_lost_s]
         self._tracks = [track for track in self._tracks if track.track_id not in ended]
         strong = [detection for detection in detections if detection.score >= self._min_score]
         weak = [detection for detection in detections if MIN_KNOWN_SCORE <= detection.score < self._min_score]
         unmatched_tracks, unmatched_strong = self._match(self._tracks, strong, time_s, MIN_KNOWN_IOU)
-        self._match(unmatched_tracks, weak, time_s, _MIN_IOU_WEAK)
+        self._match(unmatched_tracks, weak, time_s, MIN_WEAK_IOU)
         for detection in unmatched_strong:
             self._tracks.append(Track(self._next_id, detection.box, detection.score, time_s))
             self._next_id += 1

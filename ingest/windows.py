@@ -63,7 +63,7 @@ class _TrackWindow:
 
 
 class WindowBuffer:
-    """Holds the crops of all tracks and gives out windows.
+    """Holds the crops of all tracks and gives out windows; ``max_gap_s`` may be raised for slow sources.
 
     Consecutive windows of a track overlap: the last ``lookahead`` positions of one are stored by the next, so stored
     crops have context on both sides. A flush stores everything that waits.
@@ -71,6 +71,7 @@ class WindowBuffer:
 
     def __init__(self, profile: WindowProfile, session_id: str, model_id: str) -> None:
         self.profile = profile
+        self.max_gap_s = profile.max_gap_s
         self.session_id = session_id
         self.model_id = model_id
         self._tracks: dict[int, _TrackWindow] = {}
@@ -81,7 +82,7 @@ class WindowBuffer:
         ``is_break`` says that the face may be another person's: like a gap, it begins a new window.
         """
         window = self._tracks.get(track_id)
-        if window is not None and (is_break or face.time_s - window.last_time_s > self.profile.max_gap_s):
+        if window is not None and (is_break or face.time_s - window.last_time_s > self.max_gap_s):
             yield from self.flush(track_id)
             window = None
         if window is None:

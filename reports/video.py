@@ -12,6 +12,7 @@ from typing import Any
 import av
 import numpy as np
 from av.container import InputContainer
+from av.stream import Disposition
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
@@ -39,7 +40,7 @@ def open_video(path: Path | str) -> Iterator[tuple[InputContainer, VideoStream]]
             f"{path} cannot be opened again: {error.strerror or error}. Put the video back where it was analysed."
         ) from None
     with container:
-        pictures = [stream for stream in container.streams.video if stream.codec_context is not None]
+        pictures = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
         if not pictures:
             raise SourceError(f"{path} holds no video stream. Give the video that was analysed.")
         stream = pictures[0]

