@@ -32,9 +32,7 @@ from contracts.errors import (
     UsageError,
 )
 from contracts.ledger import Ledger
-from contracts.stream import CropStream
-
-_STREAM_EXPIRES_S = 86_400
+from contracts.stream import RUN_EXPIRES_S, CropStream
 
 
 def run(request: AnalyzeRequest, redis_url: str | None, database_url: str | None) -> int:
@@ -50,7 +48,7 @@ def run(request: AnalyzeRequest, redis_url: str | None, database_url: str | None
         stream = CropStream(
             services.client,
             f"emotrace:analyze:{uuid.uuid4()}",
-            expires_s=_STREAM_EXPIRES_S,
+            expires_s=RUN_EXPIRES_S,
             retry_s=services.settings.retry_s,
         )
         stream.create_group()

@@ -15,7 +15,6 @@ import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from contracts import ledger
-from contracts.emotions import EMOTIONS
 from contracts.errors import UsageError
 from contracts.model_card import ModelCard
 from contracts.schema import coverage, emotions, models, rejections, sessions, sources, tracks
@@ -262,16 +261,3 @@ def iterate_emotions(
         .order_by(emotions.c.pts, emotions.c.track_id)
     )
     yield from connection.execute(query, execution_options={"yield_per": chunk}).partitions()
-
-
-def summarise_emotions(connection: sa.Connection, session_id: str) -> dict[int, dict[str, float]]:
-    """Return each track's mean probability of each emotion."""
-    query = (
-        sa.select(emotions.c.track_id, *(sa.func.avg(emotions.c[name]).label(name) for name in EMOTIONS))
-        .where(emotions.c.session_id == session_id)
-        .group_by(emotions.c.track_id)
-        .order_by(emotions.c.track_id)
-    )
-    return {
-        row["track_id"]: {name: float(row[name]) for name in EMOTIONS} for row in connection.execute(query).mappings()
-    }

@@ -23,6 +23,8 @@ from contracts.messages import CropSequence, encode
 from contracts.settings import hide_credentials
 
 GROUP = "inference"
+# How long a stream outlives the last sign of its run, where it is for one run only.
+RUN_EXPIRES_S = 86_400
 _PAGE = 500
 # Rejected entries are for looking into; the ledger has its own count of them.
 _REJECTED_KEPT, _REJECTED_EXPIRES_S = 1000, 7 * 86_400

@@ -11,7 +11,7 @@ from contracts.embedded import find_database_url
 from contracts.errors import ModelError, ServiceError
 from contracts.progress import Progress, publish_progress
 from contracts.settings import read_settings
-from contracts.stream import CropStream, connect
+from contracts.stream import RUN_EXPIRES_S, CropStream, connect
 from ingest.frames import FrameReader
 from ingest.pipeline import IngestOptions, ingest_recording
 from ingest.recorder import SessionRecorder
@@ -61,7 +61,7 @@ def run_recording(session_id: str, stream_name: str, should_stop: Callable[[], b
             detector=make_detector(chosen["detector"], settings.yunet_path),
             model_input=card.input,
             windows=WindowBuffer(profile, session_id, card.model_id),
-            stream=CropStream(client, stream_name, expires_s=86_400, retry_s=settings.retry_s),
+            stream=CropStream(client, stream_name, expires_s=RUN_EXPIRES_S, retry_s=settings.retry_s),
             recorder=SessionRecorder(engine, session_id, settings.retry_s),
             options=IngestOptions(chosen["fps"], settings.max_waiting_windows),
             report_progress=report_progress,

@@ -68,7 +68,7 @@ class ResidualBlock(nn.Module):
 class FrameCNN(nn.Module):
     """Turn each grey crop into a feature vector.
 
-    The stem halves the resolution at once: at 48 pixels it costs little accuracy and saves most of the arithmetic.
+    The stem halves the resolution at once, because most of the arithmetic would be at the full one.
     """
 
     def __init__(self, config: NetworkConfig) -> None:

@@ -291,15 +291,6 @@ def test_rows_come_in_order_of_time_and_track_in_chunks(engine: sa.Engine) -> No
     assert [tuple(row) for part in parts for row in part] == sorted(keys)
 
 
-@pytest.mark.usefixtures("session")
-def test_the_means_of_each_track_are_computed_from_its_rows(engine: sa.Engine) -> None:
-    with engine.begin() as connection:
-        store.record_emotions(connection, [make_row(1, 1, happy=0.2), make_row(2, 1, happy=0.4), make_row(1, 2)])
-    with read_transaction(engine) as connection:
-        found = store.summarise_emotions(connection, SESSION)
-    assert list(found) == [1, 2] and found[1]["happy"] == pytest.approx(0.3)
-
-
 def test_ids_sort_by_the_time_they_were_made() -> None:
     ids = []
     for _ in range(5):
