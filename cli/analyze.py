@@ -34,6 +34,10 @@ from contracts.errors import (
 from contracts.ledger import Ledger
 from contracts.stream import RUN_EXPIRES_S, CropStream
 
+_ENDED_AT_ONCE = (
+    "Ended at once. The session is not complete: find it with `emotrace sessions`, repeat it with --resume."
+)
+
 
 def run(request: AnalyzeRequest, redis_url: str | None, database_url: str | None) -> int:
     """Analyse each video in turn and return the exit code: 0 only where every one is complete.
@@ -66,7 +70,7 @@ def run(request: AnalyzeRequest, redis_url: str | None, database_url: str | None
                 if interrupt.is_asked:
                     break
         except KeyboardInterrupt:
-            outcomes.append(_Outcome(None, InterruptedRunError("Ended at once; its session is not complete.")))
+            outcomes.append(_Outcome(None, InterruptedRunError(_ENDED_AT_ONCE)))
             print_error(outcomes[-1].error)
         finally:
             inference.stop()

@@ -282,6 +282,20 @@ def test_ctrl_c_stores_what_was_analysed_and_the_session_resumes(
     check_completed(run.url, undisturbed)
 
 
+def test_a_second_ctrl_c_does_not_wait_for_a_reader_that_hangs(start: Callable[..., Analysis]) -> None:
+    run = start()
+    run.wait_for_rows(20)
+    reader = run.find_child("run-recording")
+    reader.suspend()
+    run.process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    run.process.send_signal(signal.SIGINT)
+    code, said = run.end(15)
+    assert code == 130 and "Ended at once" in said and "Traceback" not in said, said
+    assert not reader.is_running()
+    assert read_only_session(run.url)["status"] != store.COMPLETE
+
+
 def test_ctrl_c_before_anything_was_analysed_is_a_clean_end_too(start: Callable[..., Analysis], tmp_path: Path) -> None:
     run = start()
     run.find_child("run-recording")
