@@ -3,12 +3,16 @@
 import json
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from contracts.errors import EmotraceError
 from contracts.settings import Settings, hide_credentials, read_settings
+
+if TYPE_CHECKING:
+    from models.predictor import EmotionPredictor
 
 _CODECS = ("h264", "hevc", "mpeg4", "vp8", "vp9", "av1", "mjpeg")
 _MIN_FREE_GB = 1.0
@@ -48,6 +52,7 @@ def _examine(redis_url: str | None, database_url: str | None) -> Iterator[Findin
         ("versions", _check_versions),
         ("codecs", _check_codecs),
         ("model", _check_model),
+        ("backend", lambda: _check_backend(settings)),
         ("detector", _check_detector),
         ("Redis", lambda: _check_redis(settings, redis_url)),
         ("database", lambda: _check_database(database_url)),
@@ -99,6 +104,38 @@ def _check_model() -> Finding:
     except OSError:
         return Finding("model", "failed", f"{path} is missing", "Install emotrace again; the weights come with it.")
     return Finding("model", "ok", f"{card.model_id}, {card.input.size_px} pixels grey, windows of {card.window_length}")
+
+
+def _check_backend(settings: Settings) -> Finding:
+    from contracts.model_card import DEFAULT_MODEL
+    from models.backends import INSTALL_OPENVINO, find_openvino
+    from models.predictor import EmotionPredictor
+
+    predictor = EmotionPredictor(DEFAULT_MODEL, backend=settings.backend)
+    found = (
+        f"{predictor.backend} on {predictor.device_name}, {_measure_ms_per_crop(predictor):.2f} ms per crop "
+        f"in windows of {predictor.window_length}"
+    )
+    if predictor.backend.note:
+        return Finding("backend", "note", f"{found}; {predictor.backend.note}", f"Install it again: {INSTALL_OPENVINO}")
+    if settings.backend == "auto" and predictor.device_name == "cpu" and not find_openvino():
+        return Finding("backend", "note", found, f"OpenVINO takes less time for the same: {INSTALL_OPENVINO}")
+    return Finding("backend", "ok", found)
+
+
+def _measure_ms_per_crop(predictor: "EmotionPredictor") -> float:
+    """Return the least milliseconds per crop over half a second of full windows of noise."""
+    import numpy as np
+
+    size, length = predictor.card.input.size_px, predictor.window_length
+    window = np.random.default_rng(0).integers(0, 256, (length, size, size), dtype=np.uint8)
+    times_s = [0.1 * position for position in range(length)]
+    best_s, end = float("inf"), time.perf_counter() + 0.5
+    while time.perf_counter() < end:
+        begin = time.perf_counter()
+        predictor.predict([window], [times_s])
+        best_s = min(best_s, time.perf_counter() - begin)
+    return 1000 * best_s / length
 
 
 def _check_detector() -> Finding:

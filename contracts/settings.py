@@ -4,6 +4,7 @@ import difflib
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
 import platformdirs
 from pydantic import Field, ValidationError, field_validator
@@ -35,6 +36,9 @@ class Settings(BaseSettings):
         256, ge=1, description="Crop sequences that may wait in a stream before a recording's reader waits too."
     )
     yunet_path: Path | None = Field(None, description="A YuNet ONNX file, for --detector yunet.")
+    backend: Literal["auto", "torch", "openvino"] = Field(
+        "auto", description="What runs the network's CNN; auto is OpenVINO on a CPU where it is installed, else torch."
+    )
 
     @field_validator("data_dir", "yunet_path")
     @classmethod

@@ -20,9 +20,11 @@ class NetworkConfig:
     """The numbers from which an ``EmotionNet`` is built; stored in the model card beside the weights."""
 
     stem_channels: int = 32
+    stem_stride: int = 2
     block_channels: tuple[int, ...] = (48, 96, 192)
     dropout: float = 0.3
     lstm_hidden: int = 96
+    reads_time_steps: bool = False
 
     def to_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -66,20 +68,24 @@ class ResidualBlock(nn.Module):
 
 
 class FrameCNN(nn.Module):
-    """Turn each grey crop into a feature vector.
+    """Turn each grey crop into a feature vector; the resolution falls to an eighth.
 
-    The stem halves the resolution at once, because most of the arithmetic would be at the full one.
+    Either the stem halves the resolution (``stem_stride`` 2) and the first block keeps it, or the stem sees the full
+    resolution, with few channels, and every block halves it.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         channels = (config.stem_channels, *config.block_channels)
+        kernel = 5 if config.stem_stride == 2 else 3
         self.stem = nn.Sequential(
-            nn.Conv2d(1, channels[0], 5, 2, 2, bias=False), nn.BatchNorm2d(channels[0]), nn.ReLU(inplace=True)
+            nn.Conv2d(1, channels[0], kernel, config.stem_stride, kernel // 2, bias=False),
+            nn.BatchNorm2d(channels[0]),
+            nn.ReLU(inplace=True),
         )
         self.blocks = nn.Sequential(
             *(
-                ResidualBlock(before, after, stride=1 if index == 0 else 2)
+                ResidualBlock(before, after, stride=1 if index == 0 and config.stem_stride == 2 else 2)
                 for index, (before, after) in enumerate(pairwise(channels))
             )
         )
@@ -94,29 +100,42 @@ class FrameCNN(nn.Module):
 class WindowAttention(nn.Module):
     """Dot-product attention of every frame over its whole window.
 
-    The keys are tanh(V W), the weights softmax(q K^T), the result the weighted values (the point-multiplication
-    attention of the CNN-BiLSTM paper's algorithm 1, with each frame's own state as its query).
+    The keys are tanh(V W), the weights softmax(q K^T) (the point-multiplication attention of the CNN-BiLSTM paper's
+    algorithm 1, with each frame's own state as its query). Scores are divided by a quarter of the usual root of the
+    size, because the tanh bounds them: sharper weights can leave a spoilt frame out altogether.
     """
 
     def __init__(self, size: int) -> None:
         super().__init__()
         self.key = nn.Linear(size, size, bias=False)
 
-    def forward(self, values: Tensor, is_padding: Tensor) -> Tensor:  # B T C, B T
-        keys = torch.tanh(self.key(values))  # B T C
-        scores = values @ keys.transpose(1, 2) / values.shape[-1] ** 0.5  # B T T
-        weights = scores.masked_fill(is_padding[:, None, :], float("-inf")).softmax(-1)  # B T T
-        context: Tensor = weights @ values  # B T C
-        return context
+    def forward(self, states: Tensor, is_padding: Tensor) -> Tensor:  # B T C, B T
+        """Return the logarithms of the weights (B T T) that each frame gives to every frame of its window."""
+        keys = torch.tanh(self.key(states))  # B T C
+        scores = states @ keys.transpose(1, 2) * (4 / states.shape[-1] ** 0.5)  # B T T
+        log_weights: Tensor = scores.masked_fill(is_padding[:, None, :], float("-inf")).log_softmax(-1)
+        return log_weights
+
+
+def encode_time_steps(times_s: Tensor) -> Tensor:  # B T
+    """Return how long before and after each crop its neighbours are (B T 2), in doublings of a tenth of a second.
+
+    ``times_s`` are the crops' times in seconds. The first crop's step back and the last one's step on are 0, as if
+    they were the usual tenth. Steps are bounded to between 6 ms and 1.6 s: beyond that the distance says no more.
+    """
+    steps = torch.log2(times_s.diff(dim=1).clamp(min=1e-3) / 0.1).clamp(-4, 4)  # B T-1
+    return torch.stack((functional.pad(steps, (1, 0)), functional.pad(steps, (0, 1))), -1)  # B T 2
 
 
 class EmotionNet(nn.Module):
     """Per-frame emotion logits for windows of grey face crops.
 
-    The logits are the sum of what the frame alone says (``emotion_head``) and what the window adds
-    (``window_head``), so a still picture is a window of one and loses nothing. ``original_head`` reads the same
-    features for FER2013's original labels, which follow another convention than the FER+ votes; training and
-    evaluation use it, serving does not.
+    What each frame alone says (``emotion_head``) is mixed over the window, as probabilities and by the attention's
+    weights, so that a spoilt frame is answered by the clear ones that show the same expression; ``window_head`` adds
+    what the LSTM's states say themselves. A still picture is a window of one, which mixes nothing and loses nothing.
+    ``original_head`` reads the same features for FER2013's original labels, which follow another convention than the
+    FER+ votes; training and evaluation use it, serving does not. The LSTM reads the time steps between crops beside
+    their features (``reads_time_steps``), because sampling rates differ between sources and within one.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -126,10 +145,11 @@ class EmotionNet(nn.Module):
         self.cnn = FrameCNN(config)
         self.emotion_head = nn.Linear(features, len(EMOTIONS))
         self.original_head = nn.Linear(features, len(EMOTIONS))
-        self.lstm = nn.LSTM(features, config.lstm_hidden, batch_first=True, bidirectional=True)
+        lstm_input = features + 2 * config.reads_time_steps
+        self.lstm = nn.LSTM(lstm_input, config.lstm_hidden, batch_first=True, bidirectional=True)
         self.attention = WindowAttention(2 * config.lstm_hidden)
         self.window_head = nn.Linear(4 * config.lstm_hidden, len(EMOTIONS))
-        # The window starts by adding nothing, so that training it begins from the CNN's own answer.
+        # The states start by adding nothing, so that training begins from a plain mixture of the CNN's answers.
         nn.init.zeros_(self.window_head.weight)
         nn.init.zeros_(self.window_head.bias)
 
@@ -138,20 +158,27 @@ class EmotionNet(nn.Module):
         features: Tensor = self.cnn(crops[:, None])
         return features
 
-    def read_window(self, features: Tensor, lengths: Tensor) -> Tensor:
-        """Return logits (B T K) for features (B T C) of which window b has ``lengths[b]`` true positions."""
-        packed = pack_padded_sequence(features, lengths, batch_first=True, enforce_sorted=False)
+    def read_window(self, features: Tensor, times_s: Tensor, lengths: Tensor) -> Tensor:
+        """Return logits (B T K) for features (B T C) at ``times_s`` (B T).
+
+        Window b has ``lengths[b]`` true positions; ``lengths`` is on the CPU.
+        """
+        inputs = features
+        if self.config.reads_time_steps:
+            inputs = torch.cat((features, encode_time_steps(times_s)), -1)  # B T C+2
+        packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=features.shape[1])
         is_padding = torch.arange(features.shape[1])[None, :] >= lengths[:, None]  # B T
-        context = self.attention(states, is_padding.to(states.device))
-        window: Tensor = self.window_head(torch.cat((states, context), -1))
-        frame: Tensor = self.emotion_head(features)
+        log_weights = self.attention(states, is_padding.to(states.device))  # B T T
+        frame = self.emotion_head(features).log_softmax(-1)  # B T K
+        mixture = torch.logsumexp(log_weights[:, :, :, None] + frame[:, None], 2)  # B T K
+        window: Tensor = self.window_head(torch.cat((states, log_weights.exp() @ states), -1))  # B T K
         # A window of one has no context to add: a still picture gets exactly the CNN's answer.
         has_context = (lengths > 1).to(window.device)[:, None, None]
-        return frame + window * has_context
+        return mixture + window * has_context
 
-    def forward(self, crops: Tensor, lengths: Tensor) -> Tensor:  # B T H W, B
+    def forward(self, crops: Tensor, times_s: Tensor, lengths: Tensor) -> Tensor:  # B T H W, B T, B
         """Return logits (B T K); ``crops`` are standardised (see ``preprocessing``), ``lengths`` is on the CPU."""
         batch, window_length = crops.shape[:2]
         features = self.compute_features(crops.flatten(0, 1)).reshape(batch, window_length, -1)
-        return self.read_window(features, lengths)
+        return self.read_window(features, times_s, lengths)

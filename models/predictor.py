@@ -6,15 +6,13 @@ from typing import Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.rnn import pad_sequence
 
 from contracts.emotions import EMOTIONS
 from contracts.errors import ModelError, UsageError
 from contracts.model_card import find_card_path
+from models.backends import BackendChoice, make_backend
 from models.checkpoints import load_network
-from models.networks import FrameCNN
 from models.preprocessing import standardise
 
 # Which question the logits answer: what FER+'s ten voters saw (what emotrace serves), or FER2013's original labels.
@@ -45,22 +43,21 @@ def find_device(name: str) -> torch.device:
 class EmotionPredictor:
     """A model on a device.
 
-    On a CPU the CNN runs in bfloat16 where the processor computes in it (1.7 times as fast on an EPYC with AVX-512),
-    with its batch normalisation folded into the convolutions (a few percent more); the temporal part always runs in
-    float32.
+    The CNN runs in ``backend``, most of it in bfloat16 where the processor computes in it. The temporal part, a few
+    percent of the work, always runs in torch and float32.
     """
 
-    def __init__(self, model: str, device: str = "auto") -> None:
+    def __init__(self, model: str, device: str = "auto", backend: BackendChoice = "auto") -> None:
         """Load ``model``, a shipped model's name or a path to its card or weights.
 
         Raises:
             ModelError: the model cannot be used.
-            UsageError: the device cannot be used.
+            UsageError: the device or the backend cannot be used.
         """
         self._device = find_device(device)
         network, self.card = load_network(find_card_path(model))
         self._network = network.requires_grad_(False).to(self._device)
-        self._cnn = _prepare_cnn(network.cnn, _find_dtype(self._device), self._device)
+        self.backend = make_backend(backend, network.cnn, self.card.input.size_px, self._device)
         self._order = [self.card.labels.index(emotion) for emotion in EMOTIONS]
         if self._device.type == "cpu":
             # Hosts run one worker per core: threads of several workers would wait for each other.
@@ -76,20 +73,28 @@ class EmotionPredictor:
         """The most crops a window may have."""
         return self.card.window_length
 
-    def predict(self, windows: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    def predict(
+        self, windows: Sequence[NDArray[np.uint8]], times_s: Sequence[Sequence[float]]
+    ) -> list[NDArray[np.float32]]:
         """Return probabilities (T K) for each window of crops (T H W), each row summing to 1, in ``EMOTIONS``' order.
 
-        Windows may differ in T, from 1 to ``window_length``. What else is in the batch changes a window's
-        probabilities by less than 1e-2 (the rounding of bfloat16).
+        ``times_s`` holds each window's times (T) in seconds, on any clock: only their steps matter. Windows may differ
+        in T, from 1 to ``window_length``. What else is in the batch changes a window's probabilities by less than 1e-2
+        (the rounding of bfloat16).
 
         Raises:
             ModelError: a window is not of the shape that the model's card asks for.
         """
-        return [compute_probabilities(logits, self.card.temperature) for logits in self.compute_logits(windows)]
+        return [
+            compute_probabilities(logits, self.card.temperature) for logits in self.compute_logits(windows, times_s)
+        ]
 
     @torch.inference_mode()
     def compute_logits(
-        self, windows: Sequence[NDArray[np.uint8]], label_kind: LabelKind = "ferplus"
+        self,
+        windows: Sequence[NDArray[np.uint8]],
+        times_s: Sequence[Sequence[float]],
+        label_kind: LabelKind = "ferplus",
     ) -> list[NDArray[np.float32]]:
         """Return logits (T K) for each window of crops (T H W), in the order of ``EMOTIONS``.
 
@@ -98,40 +103,34 @@ class EmotionPredictor:
         Raises:
             ModelError: a window is not of the shape that the model's card asks for.
         """
-        for window in windows:
-            self._check(window)
+        for window, times in zip(windows, times_s, strict=True):
+            self._check(window, times)
         if not windows:
             return []
         lengths = [len(window) for window in windows]
         crops, index = _find_distinct(np.concatenate(windows))  # M H W, N
         passes = torch.split(torch.from_numpy(crops), _CROPS_PER_PASS[self._device.type])
-        features = torch.cat([self._compute_features(part) for part in passes])[index]  # N C
+        standardised = (standardise(part.to(self._device)) for part in passes)
+        features = torch.cat([self.backend.compute_features(part) for part in standardised])[index]  # N C
         if label_kind == "fer2013":
             logits = self._network.original_head(features)  # N K
         else:
             padded = pad_sequence(list(torch.split(features, lengths)), batch_first=True)  # B T C
-            by_window = self._network.read_window(padded, torch.tensor(lengths))  # B T K
+            clocks = torch.from_numpy(_pad_clocks(times_s)).to(self._device)  # B T
+            by_window = self._network.read_window(padded, clocks, torch.tensor(lengths))  # B T K
             logits = torch.cat([row[:length] for row, length in zip(by_window, lengths, strict=True)])  # N K
         ordered: NDArray[np.float32] = logits[:, self._order].cpu().numpy()
         return np.split(ordered, np.cumsum(lengths)[:-1])
 
-    def _compute_features(self, crops: Tensor) -> Tensor:
-        """Return features (N C), float32, of crops (N H W), uint8."""
-        pixels = standardise(crops.to(self._device))[:, None].to(self._cnn_dtype, memory_format=torch.channels_last)
-        features: Tensor = self._cnn(pixels)
-        return features.float()
-
-    @property
-    def _cnn_dtype(self) -> torch.dtype:
-        return next(self._cnn.parameters()).dtype
-
-    def _check(self, window: NDArray[np.uint8]) -> None:
+    def _check(self, window: NDArray[np.uint8], times: Sequence[float]) -> None:
         size, longest = self.card.input.size_px, self.window_length
         if window.dtype != np.uint8 or window.shape[1:] != (size, size) or not 1 <= len(window) <= longest:
             raise ModelError(
                 f"A window of crops is {window.dtype} {window.shape}. The model {self.card.model_id} expects grey "
                 f"uint8 crops (T, {size}, {size}) with T from 1 to {longest}; make them with this model's card."
             )
+        if len(times) != len(window):
+            raise ModelError(f"A window of {len(window)} crops came with {len(times)} times. Give one time per crop.")
 
 
 def _find_distinct(crops: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[int]]:
@@ -145,34 +144,23 @@ def _find_distinct(crops: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[in
     return crops[firsts], index
 
 
+def _pad_clocks(times_s: Sequence[Sequence[float]]) -> NDArray[np.float32]:
+    """Return each window's times since its first crop (B T), in seconds.
+
+    They are subtracted in float64, because float32 steps by two minutes on a Unix clock. Shorter windows go on in
+    tenths of a second, which the network reads as it does the end of a window alone (see ``encode_time_steps``).
+    """
+    longest = max(len(times) for times in times_s)
+    clocks = np.empty((len(times_s), longest))
+    for clock, times in zip(clocks, times_s, strict=True):
+        clock[: len(times)] = np.subtract(times, times[0], dtype=np.float64)
+        clock[len(times) :] = clock[len(times) - 1] + 0.1 * np.arange(1, longest - len(times) + 1)
+    return clocks.astype(np.float32)
+
+
 def compute_probabilities(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
     """Return the softmax over the last axis of logits divided by ``temperature`` (Guo et al. 2017)."""
     scaled = logits.astype(np.float64) / temperature
     exponentials = np.exp(scaled - scaled.max(-1, keepdims=True))
     probabilities: NDArray[np.float32] = (exponentials / exponentials.sum(-1, keepdims=True)).astype(np.float32)
     return probabilities
-
-
-def _find_dtype(device: torch.device) -> torch.dtype:
-    """Return bfloat16 where the processor has instructions for it; where it is emulated it is slower than float32."""
-    if device.type == "cuda":
-        native = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        native = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
-    return torch.bfloat16 if native else torch.float32
-
-
-def _prepare_cnn(cnn: FrameCNN, dtype: torch.dtype, device: torch.device) -> FrameCNN:
-    for sequence in cnn.modules():
-        if isinstance(sequence, nn.Sequential):
-            _fold_batch_norms(sequence)
-    cnn.to(device, dtype)
-    return cnn.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
-
-
-def _fold_batch_norms(sequence: nn.Sequential) -> None:
-    """Fold each batch normalisation into the convolution before it."""
-    for index in range(len(sequence) - 1):
-        convolution, norm = sequence[index], sequence[index + 1]
-        if isinstance(convolution, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
-            sequence[index], sequence[index + 1] = fuse_conv_bn_eval(convolution, norm), nn.Identity()

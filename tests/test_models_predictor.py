@@ -1,6 +1,7 @@
 """Predictions: probabilities of the right shape and order that depend on a window alone."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from contracts.emotions import EMOTIONS
 from contracts.errors import ModelError, UsageError
 from contracts.model_card import InputContract
+from models.backends import BackendChoice, find_openvino
 from models.checkpoints import load_network, save_model
 from models.networks import EmotionNet, NetworkConfig
 from models.predictor import EmotionPredictor
@@ -27,12 +29,22 @@ def draw_window(length: int, seed: int) -> Window:
     return np.repeat(np.repeat(coarse, 8, 1), 8, 2)
 
 
+def list_times(windows: Sequence[Window], step_s: float = 0.1, start_s: float = 0.0) -> list[list[float]]:
+    """Times of crops that follow each other steadily."""
+    return [[start_s + step_s * position for position in range(len(window))] for window in windows]
+
+
+def predict(predictor: EmotionPredictor, windows: Sequence[Window]) -> list[NDArray[np.float32]]:
+    """Predict windows of ten crops per second."""
+    return predictor.predict(windows, list_times(windows))
+
+
 @pytest.fixture(scope="module")
 def card_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small model whose answers differ from window to window, with batch statistics as after training."""
     torch.manual_seed(0)
-    network = EmotionNet(NetworkConfig(stem_channels=8, block_channels=(16, 32), lstm_hidden=16))
-    torch.nn.init.normal_(network.window_head.weight, std=0.5)
+    network = EmotionNet(NetworkConfig(8, block_channels=(16, 32), lstm_hidden=16, reads_time_steps=True))
+    torch.nn.init.normal_(network.window_head.weight, std=3.0)
     network.train()
     with torch.no_grad():
         for seed in range(30):
@@ -51,14 +63,22 @@ def card_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
 
 
+@pytest.fixture(scope="module", params=["torch", "openvino"])
+def backend(request: pytest.FixtureRequest) -> BackendChoice:
+    if request.param == "openvino" and not find_openvino():
+        pytest.skip("OpenVINO is not at hand")
+    name: BackendChoice = request.param
+    return name
+
+
 @pytest.fixture(scope="module")
-def predictor(card_path: Path) -> EmotionPredictor:
-    return EmotionPredictor(str(card_path), "cpu")
+def predictor(card_path: Path, backend: BackendChoice) -> EmotionPredictor:
+    return EmotionPredictor(str(card_path), "cpu", backend)
 
 
 def test_every_crop_gets_seven_probabilities_that_sum_to_one(predictor: EmotionPredictor) -> None:
     windows = [draw_window(length, length) for length in (1, 7, 16, 3)]
-    found = predictor.predict(windows)
+    found = predict(predictor, windows)
     assert [rows.shape for rows in found] == [(1, 7), (7, 7), (16, 7), (3, 7)]
     for rows in found:
         assert rows.dtype == np.float32
@@ -68,22 +88,22 @@ def test_every_crop_gets_seven_probabilities_that_sum_to_one(predictor: EmotionP
 
 def test_the_answers_differ_between_windows(predictor: EmotionPredictor) -> None:
     """Without this, the tests of independence below would say nothing."""
-    rows = np.concatenate(predictor.predict([draw_window(16, seed) for seed in range(4)]))
+    rows = np.concatenate(predict(predictor, [draw_window(16, seed) for seed in range(4)]))
     assert np.ptp(rows, axis=0).max() > 0.3
 
 
 def test_a_window_does_not_depend_on_what_else_is_in_the_batch(predictor: EmotionPredictor) -> None:
     windows = [draw_window(1 + seed % 16, seed) for seed in range(40)]
-    together = predictor.predict(windows)
+    together = predict(predictor, windows)
     for window, rows in zip(windows, together, strict=True):
-        (alone,) = predictor.predict([window])
+        (alone,) = predict(predictor, [window])
         assert np.abs(rows - alone).max() < CLOSE
 
 
 def test_padding_does_not_change_a_short_window(predictor: EmotionPredictor) -> None:
     short = draw_window(2, 1)
-    (alone,) = predictor.predict([short])
-    padded, _ = predictor.predict([short, draw_window(16, 2)])
+    (alone,) = predict(predictor, [short])
+    padded, _ = predict(predictor, [short, draw_window(16, 2)])
     assert np.abs(padded - alone).max() < CLOSE
 
 
@@ -91,42 +111,70 @@ def test_the_serving_network_answers_like_the_trained_one(predictor: EmotionPred
     network, card = load_network(card_path)
     window = draw_window(16, 5)
     with torch.inference_mode():
-        logits = network(standardise(torch.from_numpy(window))[None], torch.tensor([16]))[0]
+        crops, times_s = standardise(torch.from_numpy(window))[None], torch.tensor(list_times([window]))
+        logits = network(crops, times_s, torch.tensor([16]))[0]
     expected = (logits / card.temperature).softmax(-1).numpy()
-    (found,) = predictor.predict([window])
+    (found,) = predict(predictor, [window])
     assert np.abs(found - expected).max() < 2 * CLOSE
 
 
 def test_the_columns_follow_the_product_whatever_the_weights_order(
-    predictor: EmotionPredictor, card_path: Path, tmp_path: Path
+    predictor: EmotionPredictor, backend: BackendChoice, card_path: Path, tmp_path: Path
 ) -> None:
     turned = tmp_path / "turned.json"
     card = json.loads(card_path.read_text())
     turned.write_text(json.dumps({**card, "labels": list(reversed(EMOTIONS))}))
     turned.with_suffix(".safetensors").write_bytes(card_path.with_suffix(".safetensors").read_bytes())
     window = draw_window(4, 3)
-    (straight,) = predictor.predict([window])
-    (reordered,) = EmotionPredictor(str(turned), "cpu").predict([window])
+    (straight,) = predict(predictor, [window])
+    (reordered,) = predict(EmotionPredictor(str(turned), "cpu", backend), [window])
     assert np.array_equal(reordered, straight[:, ::-1])
 
 
 def test_the_two_kinds_of_label_come_from_two_heads(predictor: EmotionPredictor) -> None:
     windows = [draw_window(3, 1), draw_window(1, 2)]
-    votes, originals = predictor.compute_logits(windows), predictor.compute_logits(windows, "fer2013")
+    times_s = list_times(windows)
+    votes, originals = (predictor.compute_logits(windows, times_s, kind) for kind in ("ferplus", "fer2013"))
     assert [rows.shape for rows in originals] == [(3, 7), (1, 7)]
     assert not np.allclose(votes[0], originals[0])
     # The original head looks at each crop alone.
-    (alone,) = predictor.compute_logits([windows[0][:1]], "fer2013")
+    (alone,) = predictor.compute_logits([windows[0][:1]], [[0.0]], "fer2013")
     assert np.allclose(originals[0][0], alone[0], atol=0.05)
 
 
 def test_a_flat_grey_crop_gives_finite_probabilities(predictor: EmotionPredictor) -> None:
-    (rows,) = predictor.predict([np.full((2, 48, 48), 128, np.uint8)])
+    (rows,) = predict(predictor, [np.full((2, 48, 48), 128, np.uint8)])
     assert np.isfinite(rows).all()
 
 
 def test_no_windows_give_no_answers(predictor: EmotionPredictor) -> None:
-    assert predictor.predict([]) == []
+    assert predictor.predict([], []) == []
+
+
+def test_only_the_steps_between_crops_matter_not_the_clock(predictor: EmotionPredictor) -> None:
+    """A Unix clock in float32 would step by two minutes."""
+    windows = [draw_window(16, 4), draw_window(5, 5)]
+    since_start = predictor.predict(windows, list_times(windows))
+    unix = predictor.predict(windows, list_times(windows, start_s=1.7e9))
+    for one, other in zip(since_start, unix, strict=True):
+        assert np.abs(one - other).max() < 1e-4
+
+
+def test_the_same_crops_at_another_rate_are_read_differently(predictor: EmotionPredictor) -> None:
+    windows = [draw_window(16, 4)]
+    (slow,), (fast,) = (predictor.predict(windows, list_times(windows, step_s)) for step_s in (0.1, 1 / 30))
+    assert np.abs(slow - fast).max() > 0.05
+
+
+def test_a_still_picture_has_no_rate(predictor: EmotionPredictor) -> None:
+    window = draw_window(1, 4)
+    (early,), (late,) = predictor.predict([window], [[0.0]]), predictor.predict([window], [[99.0]])
+    assert np.array_equal(early, late)
+
+
+def test_a_crop_without_a_time_is_refused(predictor: EmotionPredictor) -> None:
+    with pytest.raises(ModelError, match=r"4 crops came with 3 times\. Give one time per crop"):
+        predictor.predict([draw_window(4, 0)], [[0.0, 0.1, 0.2]])
 
 
 @pytest.mark.parametrize(
@@ -142,7 +190,7 @@ def test_no_windows_give_no_answers(predictor: EmotionPredictor) -> None:
 )
 def test_crops_of_another_shape_are_refused(predictor: EmotionPredictor, window: Window) -> None:
     with pytest.raises(ModelError, match=r"expects grey uint8 crops \(T, 48, 48\) with T from 1 to 16"):
-        predictor.predict([draw_window(2, 0), window])
+        predict(predictor, [draw_window(2, 0), window])
 
 
 def test_an_unknown_device_is_refused(card_path: Path) -> None:

@@ -20,7 +20,7 @@ from models.networks import EmotionNet, NetworkConfig
 from models.predictor import EmotionPredictor, compute_probabilities
 from training.calibration import compute_nll, fit_temperature
 from training.datasets import FaceDataset, read_dataset
-from training.evaluation import compute_ece, evaluate, score
+from training.evaluation import ServedClassifier, compute_ece, evaluate, score
 
 
 @pytest.fixture(scope="module")
@@ -98,26 +98,26 @@ def test_the_fitted_temperature_undoes_overconfidence() -> None:
 
 
 def test_images_without_a_majority_are_left_out_of_ferplus_alone(model: str, data: Path) -> None:
-    predictor, dataset = EmotionPredictor(model, "cpu"), read_dataset(data)
-    votes, originals = evaluate(predictor, dataset, "ferplus"), evaluate(predictor, dataset, "fer2013")
+    classifier, dataset = ServedClassifier(EmotionPredictor(model, "cpu")), read_dataset(data)
+    votes, originals = evaluate(classifier, dataset, "ferplus"), evaluate(classifier, dataset, "fer2013")
     assert (votes.n, originals.n) == (39, 40)
     assert [originals.per_class[emotion].n for emotion in EMOTIONS] == [6, 6, 6, 6, 6, 5, 5]
-    assert votes.model == predictor.card.model_id
+    assert votes.model == read_card(model).model_id
 
 
 def test_data_without_votes_says_how_to_get_them(model: str) -> None:
     dataset = FaceDataset("mine", np.zeros((2, 48, 48), np.uint8), np.array([0, 1]), None)
-    predictor = EmotionPredictor(model, "cpu")
+    classifier = ServedClassifier(EmotionPredictor(model, "cpu"))
     with pytest.raises(DataError, match=r"fer2013new\.csv .* beside fer2013\.csv"):
-        evaluate(predictor, dataset, "ferplus")
-    assert evaluate(predictor, dataset, "fer2013").n == 2
+        evaluate(classifier, dataset, "ferplus")
+    assert evaluate(classifier, dataset, "fer2013").n == 2
 
 
 def test_data_without_any_majority_is_refused(model: str) -> None:
     votes = np.full((2, 10), 1, np.uint8)
     dataset = FaceDataset("mine", np.zeros((2, 48, 48), np.uint8), np.array([0, 1]), votes)
     with pytest.raises(DataError, match="No face of mine has a majority"):
-        evaluate(EmotionPredictor(model, "cpu"), dataset, "ferplus")
+        evaluate(ServedClassifier(EmotionPredictor(model, "cpu")), dataset, "ferplus")
 
 
 def test_the_command_prints_one_json_object_and_draws_a_picture(model: str, data: Path, tmp_path: Path) -> None:
@@ -126,8 +126,8 @@ def test_the_command_prints_one_json_object_and_draws_a_picture(model: str, data
         evaluate_command.run(data, None, "ferplus", model, "cpu", True, tmp_path / "faces.png")
     found = json.loads(printed.getvalue())
     assert set(found) == {
-        *("n", "accuracy", "macro_f1", "per_class", "confusion_matrix", "ece", "model", "labels"),
-        *("split", "coverage_accuracy"),
+        *("n", "accuracy", "macro_precision", "macro_recall", "macro_f1", "per_class", "confusion_matrix"),
+        *("ece", "model", "labels", "split", "coverage_accuracy", "backend"),
     }
     assert set(found["per_class"]["fear"]) == {"precision", "recall", "f1", "n"}
     assert (found["n"], found["split"], found["labels"]) == (39, "all", "ferplus")
@@ -136,9 +136,10 @@ def test_the_command_prints_one_json_object_and_draws_a_picture(model: str, data
 
 
 def test_the_command_prints_a_table_for_people(model: str, data: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    evaluate_command.run(data.parent, None, "fer2013", model, "cpu", False, None)
+    evaluate_command.run(data.parent, None, "fer2013", model, "cpu", False, None, "torch")
     printed = capsys.readouterr().out
     assert "on PublicTest-B (fer2013): accuracy 0." in printed
+    assert "computed by torch in " in printed
     assert "Faces by true (rows) and predicted (columns) emotion" in printed
     assert "confidence at least" in printed
 
@@ -164,9 +165,10 @@ def test_unknown_labels_are_refused(model: str, data: Path) -> None:
 @pytest.mark.parametrize("name", list_models())
 def test_a_shipped_models_figures_are_those_on_its_card(name: str, shared_data: Path) -> None:
     on_card = read_card(name).figures["PublicTest-B"]
-    predictor, dataset = EmotionPredictor(name, "cpu"), read_dataset(shared_data, "PublicTest-B")
+    classifier = ServedClassifier(EmotionPredictor(name, "cpu"))
+    dataset = read_dataset(shared_data, "PublicTest-B")
     for labels in ("ferplus", "fer2013"):
-        found = evaluate(predictor, dataset, labels)
+        found = evaluate(classifier, dataset, labels)
         assert found.n == on_card[labels]["n"]
         assert found.accuracy == pytest.approx(on_card[labels]["accuracy"], abs=0.005)
         assert found.macro_f1 == pytest.approx(on_card[labels]["macro_f1"], abs=0.01)
@@ -179,6 +181,7 @@ def test_a_shipped_model_answers_a_real_window_alike_in_any_batch(name: str, sha
     predictor = EmotionPredictor(name, "cpu")
     cuts = [0, 1, 17, 20, 36, 45, 61, 77, 90, 100, 116, 120, 136, 150]
     windows = [faces[start:end] for start, end in pairwise(cuts)]
-    for window, together in zip(windows, predictor.predict(windows), strict=True):
-        (alone,) = predictor.predict([window])
+    times_s = [[0.1 * position for position in range(len(window))] for window in windows]
+    for window, times, together in zip(windows, times_s, predictor.predict(windows, times_s), strict=True):
+        (alone,) = predictor.predict([window], [times])
         assert np.abs(together - alone).max() < 1e-2

@@ -11,6 +11,7 @@ from contracts.errors import DataError, UsageError
 from contracts.model_card import read_card
 from models.predictor import EmotionPredictor
 from training.experiments import find_experiment, list_experiments
+from training.records import read_record
 from training.run import run_experiment
 
 
@@ -43,18 +44,25 @@ def test_a_smoke_run_trains_calibrates_and_writes_a_model_that_serves(
     train_command.run(data, "production", tmp_path / "run", 5, "cpu", 1, True)
     path = tmp_path / "run" / "production-smoke.json"
     card = read_card(str(path))
-    assert card.training["data"]["Training"]["n"] == 512
-    assert len(card.training["data"]["PublicTest-A"]["sha256"]) == 64
+    assert card.training["data_sets"]["Training"]["n"] == 512
+    assert len(card.training["data_sets"]["PublicTest-A"]["sha256"]) == 64
     assert card.training["seed"] == 5
-    assert card.training["epochs"] == {"stills": 1, "clips": 1}
+    assert card.training["epochs"] == {"stills": 1, "refine": 1, "clips": 1}
     assert card.training["seconds"] > 0
     assert card.training["command"].endswith("--seed 5 --smoke")
     assert card.figures["note"] == "reported on half B; chosen and calibrated on half A; trained on neither"
     assert set(card.figures["PublicTest-B"]) == {"ferplus", "fer2013"}
     halves = (card.figures["calibration"]["n"], card.figures["PublicTest-B"]["ferplus"]["n"])
     assert sum(halves) == 60
-    (rows,) = EmotionPredictor(str(path), "cpu").predict([np.zeros((16, 48, 48), np.uint8)])
+    times_s = [[0.1 * position for position in range(16)]]
+    (rows,) = EmotionPredictor(str(path), "cpu").predict([np.zeros((16, 48, 48), np.uint8)], times_s)
     assert rows.shape == (16, 7)
+    record = read_record(tmp_path / "run" / "record.json")
+    assert (record["experiment"], record["seed"], record["group"]) == ("production", 5, "production")
+    assert [line["stage"] for line in record["curves"]] == ["stills", "refine", "clips"]
+    figures = record["metrics"]["PublicTest-B"]
+    assert figures["ferplus"]["accuracy"] == card.figures["PublicTest-B"]["ferplus"]["accuracy"]
+    assert np.sum(figures["fer2013"]["confusion_matrix"]) == figures["fer2013"]["n"]
     printed = capsys.readouterr().out
     assert "left in this stage" in printed
     assert f"wrote {path}" in printed
@@ -81,14 +89,14 @@ def test_a_run_that_lost_power_between_stages_ends_in_the_same_model(data: Path,
 
 def test_the_shipped_experiments_plan_is_that_of_its_finished_run(data: Path) -> None:
     """A finished run folder is exported only while the plan stays what it was."""
-    assert "production" in list_experiments()
     experiment = find_experiment("production")
+    assert experiment in list_experiments()
     from training.datasets import read_dataset
 
     stages = experiment.make_stages(
         read_dataset(data, "Training"), read_dataset(data, "PublicTest-A"), torch.device("cpu")
     )
-    assert [(stage.name, stage.epochs) for stage in stages] == [("stills", 40), ("clips", 6)]
+    assert [(stage.name, stage.epochs) for stage in stages] == [("stills", 36), ("refine", 14), ("clips", 6)]
 
 
 def test_one_file_under_two_names_cannot_be_trained_on(data: Path, tmp_path: Path) -> None:

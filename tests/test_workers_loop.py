@@ -94,11 +94,13 @@ class PickyPredictor(EmotionPredictor):
     poison = 201
     num_refusals = 0
 
-    def predict(self, windows: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+    def predict(
+        self, windows: Sequence[NDArray[np.uint8]], times_s: Sequence[Sequence[float]]
+    ) -> list[NDArray[np.float32]]:
         if any(window[0, 0, 0] == self.poison for window in windows):
             self.num_refusals += 1
             raise ModelError("poison")
-        return super().predict(windows)
+        return super().predict(windows, times_s)
 
 
 def make_poison(predictor: EmotionPredictor, number: int) -> CropSequence:
@@ -150,7 +152,8 @@ def test_each_face_to_store_becomes_one_row(
     with read_transaction(sqlite_engine) as connection:
         (rows,) = list(store.iterate_emotions(connection, SESSION))
     row = rows[0]._mapping
-    expected = predictor.predict([make_window(predictor, 0).read_crops()])[0][1]
+    window = make_window(predictor, 0)
+    expected = predictor.predict([window.read_crops()], [window.times_s])[0][1]
     assert [row[name] for name in EMOTIONS] == pytest.approx(expected.tolist(), abs=1e-2)
     assert sum(row[name] for name in EMOTIONS) == pytest.approx(1)
     assert (row["pts"], row["frame_index"], row["time_s"], row["model_id"]) == (1, 1, 0.1, predictor.card.model_id)

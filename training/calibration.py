@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from models.predictor import EmotionPredictor
 from training.datasets import FaceDataset
-from training.evaluation import compute_still_logits, evaluate, select_labelled
+from training.evaluation import Labels, ServedClassifier, evaluate, select_labelled
 
 
 def calibrate(predictor: EmotionPredictor, selection: FaceDataset) -> tuple[float, dict[str, Any]]:
@@ -20,7 +20,7 @@ def calibrate(predictor: EmotionPredictor, selection: FaceDataset) -> tuple[floa
         DataError: there are no votes, or no face has a majority.
     """
     faces, truth = select_labelled(selection, "ferplus")
-    logits = compute_still_logits(predictor, faces, "ferplus")
+    logits = ServedClassifier(predictor).compute_logits(faces.images, "ferplus")
     temperature = round(fit_temperature(logits, truth), 4)
     return temperature, {
         "split": selection.name,
@@ -37,9 +37,10 @@ def measure_reported(predictor: EmotionPredictor, reported: FaceDataset) -> dict
     Raises:
         DataError: there are no votes, or no face has a majority.
     """
-    figures = {}
-    for labels in ("ferplus", "fer2013"):
-        evaluation = evaluate(predictor, reported, labels)
+    figures: dict[str, dict[str, Any]] = {}
+    kinds: tuple[Labels, ...] = ("ferplus", "fer2013")
+    for labels in kinds:
+        evaluation = evaluate(ServedClassifier(predictor), reported, labels)
         figures[labels] = {
             "n": evaluation.n,
             "accuracy": round(evaluation.accuracy, 4),

@@ -5,7 +5,7 @@ functions that turn votes into targets stand here because each is a fact about t
 """
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -22,18 +22,29 @@ NON_FACE_COLUMN = VOTE_COLUMNS.index("NF")
 
 @dataclass(frozen=True)
 class FaceDataset:
-    """N labelled crops: ``images`` uint8 (N 48 48), ``labels`` int64 (N), ``votes`` uint8 (N 10) or None."""
+    """N labelled crops: ``images`` uint8 (N 48 48), ``labels`` int64 (N), ``votes`` uint8 (N 10) or None.
+
+    ``label_names`` are the classes that ``labels`` count: the product's emotions unless the set says otherwise.
+    """
 
     name: str
     images: NDArray[np.uint8]
     labels: NDArray[np.int64]
     votes: NDArray[np.uint8] | None
+    label_names: tuple[str, ...] = EMOTIONS
 
     def __len__(self) -> int:
         return len(self.images)
 
     def select(self, mask: NDArray[np.bool_], name: str) -> "FaceDataset":
-        return FaceDataset(name, self.images[mask], self.labels[mask], None if self.votes is None else self.votes[mask])
+        votes = None if self.votes is None else self.votes[mask]
+        return FaceDataset(name, self.images[mask], self.labels[mask], votes, self.label_names)
+
+    def keep_labels(self, names: tuple[str, ...]) -> "FaceDataset":
+        """Return the faces with one of the labels ``names``, which become the classes, in that order."""
+        class_of = np.array([names.index(name) if name in names else -1 for name in self.label_names])
+        kept = self.select(class_of[self.labels] >= 0, self.name)
+        return replace(kept, labels=class_of[kept.labels], label_names=names)
 
     def get_votes(self) -> NDArray[np.uint8]:
         """Return the votes.

@@ -1,36 +1,58 @@
-"""A whole training run: read the data, train, calibrate, measure, write the model.
+"""A whole training run: read the data, train, measure, write the weights and the run record.
 
-Weights learn from Training. PublicTest is cut in two fixed halves: epochs are watched and the temperature is fitted
-on half A, figures are reported on half B. PrivateTest is never read.
+FER2013: weights learn from Training; PublicTest is cut in two fixed halves, epochs are watched and the temperature is
+fitted on half A, figures are reported on half B; PrivateTest is never read. CK+: ten folds by subject, nothing chosen
+on the fold that is tested.
 """
 
-import json
-import platform
-import tempfile
+import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
+from torch import nn
 
 from contracts.errors import DataError, UsageError
-from models.checkpoints import save_model
-from models.predictor import EmotionPredictor, find_device
-from training.calibration import calibrate, measure_reported
+from models.networks import EmotionNet
+from models.predictor import find_device
+from training.ckplus import read_ckplus
 from training.datasets import FaceDataset, read_dataset
-from training.engine import Stage, train
-from training.experiments import find_experiment
+from training.engine import Stage, read_curves, train
+from training.experiments import Experiment, find_experiment
+from training.measure import measure_faces, summarise_folds
+from training.records import RECORDS_DIR, describe_device, write_record
+from training.served import write_model
 
 RUNS_DIR = Path(__file__).parent / "runs"
+WEIGHTS_NAME = "network.safetensors"
 TRAINING, SELECTION, REPORTED = "Training", "PublicTest-A", "PublicTest-B"
-FIGURES_NOTE = "reported on half B; chosen and calibrated on half A; trained on neither"
 SMOKE_IMAGES = 512
 SMOKE_BATCHES = 2
+SMOKE_FOLDS = 2
 
 Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of an experiment: where, on what, how long at most."""
+
+    experiment: Experiment
+    name: str
+    folder: Path
+    seed: int
+    device: torch.device
+    threads: int
+    max_epochs: int | None
+    smoke: bool
+    command: str
+    report: Report
 
 
 def run_experiment(
@@ -41,21 +63,24 @@ def run_experiment(
     device: str = "auto",
     threads: int = 0,
     smoke: bool = False,
+    max_epochs: int | None = None,
+    records: Path = RECORDS_DIR,
     report: Report = print,
 ) -> Path:
-    """Run ``experiment`` on the data set at ``data`` and return the path of the new model's card.
+    """Run ``experiment`` on the data set at ``data`` and return the path of its record, or of a served model's card.
 
     The run's folder is ``out`` or ``training/runs/<name>-seed<seed>``. A folder that holds a checkpoint of the same
     run goes on from it, bit for bit as if it had never stopped (on the same device and number of threads); a finished
-    one goes straight to calibration. ``threads`` of 0 leaves the number to PyTorch. ``smoke`` only shows that
-    everything works: one epoch of two batches per stage, on at most 512 images of each split.
+    one goes straight to the figures. ``threads`` of 0 leaves the number to PyTorch; ``max_epochs`` bounds each stage.
+    The record goes into the run's folder and to ``records``. ``smoke`` only shows that everything works: one epoch of
+    two batches per stage, on at most 512 images of each split or two folds, and no record in ``records``.
 
     Raises:
         UsageError: the experiment, the folder or the device cannot be used.
         DataError: the data, or what the folder holds already, cannot be used.
     """
     chosen = find_experiment(experiment)
-    name = f"{chosen.NAME}-smoke" if smoke else chosen.NAME
+    name = f"{chosen.name}-smoke" if smoke else chosen.name
     folder = out or RUNS_DIR / f"{name}-seed{seed}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -64,54 +89,142 @@ def run_experiment(
     torch_device = find_device(device)
     if threads:
         torch.set_num_threads(threads)
-    used_threads = torch.get_num_threads()
-    splits = {split: _read_split(data, split, smoke) for split in (TRAINING, SELECTION, REPORTED)}
-    _check_apart(splits[TRAINING], splits[SELECTION])
-    report(f"{name}: {', '.join(f'{len(faces)} images of {split}' for split, faces in splits.items())}; into {folder}")
-
-    torch.manual_seed(seed)
-    network = chosen.make_network().to(torch_device)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    stages = chosen.make_stages(splits[TRAINING], splits[SELECTION], torch_device)
-    if smoke:
-        stages = [_shorten(stage) for stage in stages]
-    trained = train(network, stages, folder, seed, report)
-
-    # save_model with all but the calibration said.
-    save = partial(
-        save_model,
-        network=trained,
+    options = f"{f' --max-epochs {max_epochs}' if max_epochs else ''}{' --smoke' * smoke}"
+    run = Run(
+        experiment=chosen,
         name=name,
-        input_contract=chosen.INPUT,
-        window_length=chosen.WINDOW_LENGTH,
-        training={
-            "experiment": chosen.NAME,
-            "data": {split: {"n": len(faces), "sha256": faces.compute_sha256()} for split, faces in splits.items()},
-            "seed": seed,
-            "epochs": {stage.name: stage.epochs for stage in stages},
-            "seconds": _sum_seconds(folder / "curves.jsonl"),
-            "device": _describe_device(torch_device, used_threads),
-            "torch": str(torch.__version__),
-            "command": f"emotrace train --data DATA --experiment {experiment} --seed {seed}{' --smoke' * smoke}",
-        },
+        folder=folder,
+        seed=seed,
+        device=torch_device,
+        threads=torch.get_num_threads(),
+        max_epochs=max_epochs,
+        smoke=smoke,
+        command=f"emotrace train --data DATA --experiment {experiment} --seed {seed}{options}",
+        report=report,
     )
-    with tempfile.TemporaryDirectory() as draft:
-        uncalibrated = EmotionPredictor(str(save(Path(draft))), device)
-        temperature, calibration = calibrate(uncalibrated, splits[SELECTION])
-        predictor = EmotionPredictor(str(save(Path(draft), temperature=temperature)), device)
-        figures = measure_reported(predictor, splits[REPORTED])
-    report(f"temperature {temperature}, fitted on {SELECTION}")
-    for labels, found in figures.items():
-        report(f"{REPORTED}, {labels}: accuracy {found['accuracy']}, macro F1 {found['macro_f1']}, ECE {found['ece']}")
-    card_figures = {"note": FIGURES_NOTE, "calibration": calibration, REPORTED: figures}
-    card_path = save(folder, temperature=temperature, figures=card_figures)
-    report(f"wrote {card_path} and its weights")
-    return card_path
+    result, record = _run_folds(run, data) if chosen.data == "ckplus" else _run_splits(run, data)
+    write_record(folder / "record.json", record)
+    if not smoke:
+        write_record(records / f"{name}-seed{seed}.json", record)
+    return result
 
 
-def _read_split(data: Path, split: str, smoke: bool) -> FaceDataset:
+def _run_splits(run: Run, data: Path) -> tuple[Path, dict[str, Any]]:
+    splits = {split: _read_split(data, split, run) for split in (TRAINING, SELECTION, REPORTED)}
+    _check_apart(splits[TRAINING], splits[SELECTION])
+    sizes = ", ".join(f"{len(faces)} images of {split}" for split, faces in splits.items())
+    run.report(f"{run.name}: {sizes}; into {run.folder}")
+    network = _train(run, run.folder, splits[TRAINING], splits[SELECTION], run.report)
+    record = _describe(run, network, splits, run.folder)
+    if run.experiment.served is not None:
+        assert isinstance(network, EmotionNet)
+        told = ("experiment", "data_sets", "seed", "epochs", "seconds", "hardware", "torch", "command")
+        card_path = write_model(
+            network,
+            run.name,
+            run.experiment.served,
+            run.folder,
+            splits[SELECTION],
+            splits[REPORTED],
+            {key: record[key] for key in told},
+            run.device.type,
+            run.report,
+        )
+        return card_path, {**record, **measure_faces(run.experiment, network, splits, run.device, card_path)}
+    figures = measure_faces(run.experiment, network, splits, run.device)
+    for labels, found in figures["metrics"][REPORTED].items():
+        run.report(f"{REPORTED}, {labels}: accuracy {found['accuracy']}, macro F1 {found['macro_f1']}, n {found['n']}")
+    return run.folder / "record.json", {**record, **figures}
+
+
+def _run_folds(run: Run, data: Path) -> tuple[Path, dict[str, Any]]:
+    ckplus = read_ckplus(data)
+    folds = ckplus.make_folds()[: SMOKE_FOLDS if run.smoke else None]
+    run.report(f"{run.name}: {len(ckplus.faces)} images of CK+ in {len(folds)} folds by subject; into {run.folder}")
+    figures = []
+    for index, (training, tested) in enumerate(folds):
+        folder = run.folder / f"fold{index}"
+        network = _train(run, folder, training, None, partial(_report_fold, run.report, index))
+        found = measure_faces(run.experiment, network, {tested.name: tested}, run.device)
+        figures.append({**found["metrics"][tested.name]["own"], "ms_per_image": found["ms_per_image"]})
+        run.report(f"fold {index}: accuracy {figures[-1]['accuracy']}, n {figures[-1]['n']}")
+    record = _describe(run, network, {"CK+": ckplus.faces}, *(run.folder / f"fold{k}" for k in range(len(folds))))
+    summary = summarise_folds(figures)
+    run.report(f"CK+, {len(folds)} folds: accuracy {summary['mean']['accuracy']} ± {summary['std']['accuracy']}")
+    return run.folder / "record.json", {**record, "metrics": {"CK+": summary}, "folds": figures}
+
+
+def _report_fold(report: Report, index: int, line: str) -> None:
+    report(f"fold {index}, {line}")
+
+
+def _train(run: Run, folder: Path, training: FaceDataset, selection: FaceDataset | None, report: Report) -> nn.Module:
+    """Train the experiment's network in ``folder``, write its weights there and return it."""
+    torch.manual_seed(run.seed)
+    network = run.experiment.make_network().to(run.device)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if run.experiment.starts_from:
+        _start_from(network, run.experiment.starts_from, run)
+    stages = [_bound(stage, run) for stage in run.experiment.make_stages(training, selection, run.device)]
+    trained = train(network, stages, folder, run.seed, report)
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in trained.state_dict().items()}
+    safetensors.torch.save_file(tensors, folder / WEIGHTS_NAME)
+    return trained
+
+
+def _start_from(network: nn.Module, experiment: str, run: Run) -> None:
+    """Give ``network`` the weights that a finished run of ``experiment`` has under the same names and shapes."""
+    path = RUNS_DIR / f"{experiment}-seed{run.seed}" / WEIGHTS_NAME
+    if not path.exists():
+        if run.smoke:
+            return
+        raise DataError(
+            f"{run.name} begins with the weights of {experiment}, which are missing ({path}). Run emotrace train "
+            f"--experiment {experiment} --seed {run.seed} first."
+        )
+    known = safetensors.torch.load_file(path)
+    own = network.state_dict()
+    own.update({name: known[name] for name in own if name in known and known[name].shape == own[name].shape})
+    network.load_state_dict(own)
+
+
+def _describe(run: Run, network: nn.Module, data_sets: dict[str, FaceDataset], *folders: Path) -> dict[str, Any]:
+    """Return what a record says of a run besides its figures; seconds are those of all epochs in ``folders``."""
+    experiment, curves = run.experiment, [read_curves(folder) for folder in folders]
+    lines = [line for curve in curves for line in curve]
+    stages = list(dict.fromkeys(line["stage"] for line in lines))
+    seconds = {stage: [line["seconds"] for line in lines if line["stage"] == stage] for stage in stages}
+    return {
+        "kind": "training",
+        "experiment": experiment.name,
+        "title": experiment.title,
+        "group": experiment.group,
+        "data": experiment.data,
+        "labels": experiment.labels,
+        "claim": experiment.claim,
+        "claim_note": experiment.claim_note,
+        "config": experiment.config,
+        "starts_from": experiment.starts_from,
+        "seed": run.seed,
+        "data_sets": {name: {"n": len(faces), "sha256": faces.compute_sha256()} for name, faces in data_sets.items()},
+        "parameters": sum(parameter.numel() for parameter in network.parameters()),
+        # The most epochs of any fold.
+        "epochs": {stage: max(line["epoch"] for line in lines if line["stage"] == stage) for stage in stages},
+        "seconds_per_epoch": {stage: round(float(np.median(values)), 1) for stage, values in seconds.items()},
+        "seconds": round(sum(sum(values) for values in seconds.values()), 1),
+        "curves": curves[0],
+        "hardware": describe_device(run.device, run.threads),
+        "torch": str(torch.__version__),
+        "date": time.strftime("%Y-%m-%d"),
+        "command": run.command,
+    }
+
+
+def _read_split(data: Path, split: str, run: Run) -> FaceDataset:
     faces = read_dataset(data, split)
-    return faces.select(np.arange(len(faces)) < SMOKE_IMAGES, split) if smoke else faces
+    if run.smoke:
+        faces = faces.select(np.arange(len(faces)) < SMOKE_IMAGES, split)
+    return faces if run.experiment.labels == faces.label_names else faces.keep_labels(run.experiment.labels)
 
 
 def _check_apart(training: FaceDataset, selection: FaceDataset) -> None:
@@ -127,25 +240,15 @@ def _check_apart(training: FaceDataset, selection: FaceDataset) -> None:
         )
 
 
-def _shorten(stage: Stage) -> Stage:
+def _bound(stage: Stage, run: Run) -> Stage:
+    if run.max_epochs is not None:
+        stage = replace(stage, epochs=min(stage.epochs, run.max_epochs))
+    if not run.smoke:
+        return stage
+    batches = min(stage.batches_per_epoch, SMOKE_BATCHES)
     return replace(
         stage,
-        epochs=1,
-        batches_per_epoch=SMOKE_BATCHES,
-        make_losses=lambda network, generator: islice(stage.make_losses(network, generator), SMOKE_BATCHES),
+        epochs=min(stage.epochs, 1),
+        batches_per_epoch=batches,
+        make_losses=lambda network, epoch, generator: islice(stage.make_losses(network, epoch, generator), batches),
     )
-
-
-def _sum_seconds(curves: Path) -> float:
-    """Return the seconds of all epochs, those of interrupted calls included."""
-    seconds: list[float] = [json.loads(line)["seconds"] for line in curves.read_text().splitlines()]
-    return round(sum(seconds), 1)
-
-
-def _describe_device(device: torch.device, threads: int) -> str:
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.exists() else []
-    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return f"{models[0] if models else platform.machine()}, {threads} thread{'s' * (threads > 1)}"

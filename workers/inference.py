@@ -31,7 +31,7 @@ def run_worker(
     settings = read_settings()
     if settings.redis_url is None:
         raise ServiceError("No Redis is configured for this process. Set EMOTRACE_REDIS_URL.")
-    predictor = EmotionPredictor(model, device)
+    predictor = EmotionPredictor(model, device, settings.backend)
     engine = open_database(settings.database_url or find_database_url(settings.data_dir))
     client = connect(settings.redis_url, settings.retry_s)
     try:

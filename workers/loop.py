@@ -124,7 +124,8 @@ def _predict(
 ) -> list[_Predicted]:
     """Predict all sequences at once; where that fails one by one, and reject those that fail alone twice."""
     try:
-        probabilities = predictor.predict([sequence.read_crops() for _, sequence in judged])
+        sequences = [sequence for _, sequence in judged]
+        probabilities = predictor.predict([one.read_crops() for one in sequences], [one.times_s for one in sequences])
         return [(entry, sequence, found) for (entry, sequence), found in zip(judged, probabilities, strict=True)]
     except Exception:
         # One bad sequence must not fail its neighbours: find out which by trying each alone.
@@ -137,7 +138,7 @@ def _predict_alone(
     for entry, sequence in judged:
         for attempt in (1, 2):
             try:
-                (found,) = predictor.predict([sequence.read_crops()])
+                (found,) = predictor.predict([sequence.read_crops()], [sequence.times_s])
             except Exception as error:
                 if attempt == 2:
                     _reject(stream, engine, entry, f"inference failed: {error}", retry_s)

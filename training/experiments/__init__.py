@@ -1,33 +1,74 @@
-"""Experiments: one module each, found by name. An experiment is a network and the stages that train it."""
+"""Experiments: one module for each system, found by name.
+
+A module offers ``EXPERIMENTS``: the system in each of its settings. An experiment is one row of the results: a
+network, the stages that train it, what the paper claims for it. The loop, the protocol and the figures are elsewhere
+(``engine``, ``run``, ``folds``).
+"""
 
 import importlib
 import pkgutil
-from typing import Protocol, cast
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Literal
 
 import torch
+from torch import nn
 
+from contracts.emotions import EMOTIONS
 from contracts.errors import UsageError
 from contracts.model_card import InputContract
-from models.networks import EmotionNet
 from training.datasets import FaceDataset
 from training.engine import Stage
+from training.supervised import Preprocess
+
+# The stages for (training faces, faces to select on or None, device).
+MakeStages = Callable[[FaceDataset, FaceDataset | None, torch.device], list[Stage]]
 
 
-class Experiment(Protocol):
-    """What a module in this folder offers. ``NAME`` is the model's name as well."""
+@dataclass(frozen=True)
+class Served:
+    """What the card of a served model says of its input."""
 
-    NAME: str
-    INPUT: InputContract
-    WINDOW_LENGTH: int
-
-    def make_network(self) -> EmotionNet: ...
-
-    def make_stages(self, training: FaceDataset, selection: FaceDataset, device: torch.device) -> list[Stage]: ...
+    input: InputContract
+    window_length: int
 
 
-def list_experiments() -> list[str]:
-    """Return the names of the experiments, which are those of this folder's modules."""
-    return sorted(module.name for module in pkgutil.iter_modules(__path__))
+@dataclass(frozen=True)
+class Experiment:
+    """One system in one setting.
+
+    ``network(preprocess(crops))`` gives logits (N K) in the order of ``labels``, which name the classes of ``data``
+    that it learns. ``group`` is the table it belongs to, ``title`` its words there; ``claim`` is the accuracy that the
+    paper states, ``claim_note`` what one must know of that. ``config`` goes into the run record. ``starts_from`` names
+    an experiment whose trained weights it begins with, where shapes agree. ``served`` marks an
+    ``EmotionNet`` that becomes a model with a card. ``measures_conditions`` marks a headline system, which is also
+    measured under the conditions of ``training.conditions``.
+    """
+
+    name: str
+    title: str
+    group: Literal["production", "paper A", "paper B"]
+    make_network: Callable[[], nn.Module]
+    make_stages: MakeStages
+    preprocess: Preprocess
+    data: Literal["fer2013", "ckplus"] = "fer2013"
+    labels: tuple[str, ...] = EMOTIONS
+    claim: float | None = None
+    claim_note: str = ""
+    config: dict[str, object] = field(default_factory=dict)
+    starts_from: str | None = None
+    served: Served | None = None
+    measures_conditions: bool = False
+
+
+@cache
+def list_experiments() -> tuple[Experiment, ...]:
+    """Return all experiments, by module name and then in the module's order."""
+    modules = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    return tuple(
+        experiment for name in modules for experiment in importlib.import_module(f"{__name__}.{name}").EXPERIMENTS
+    )
 
 
 def find_experiment(name: str) -> Experiment:
@@ -36,6 +77,7 @@ def find_experiment(name: str) -> Experiment:
     Raises:
         UsageError: there is none.
     """
-    if name not in list_experiments():
-        raise UsageError(f"There is no experiment {name!r}. Expected one of: {', '.join(list_experiments())}.")
-    return cast(Experiment, importlib.import_module(f"{__name__}.{name}"))
+    found = {experiment.name: experiment for experiment in list_experiments()}
+    if name not in found:
+        raise UsageError(f"There is no experiment {name!r}. Expected one of: {', '.join(sorted(found))}.")
+    return found[name]

@@ -1,0 +1,66 @@
+"""A picture of where a network of paper B looks: its attention's weights as heat maps on the faces."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.cm import ScalarMappable
+from matplotlib.figure import Figure
+from torch.nn import functional
+
+from contracts.errors import UsageError
+from training.contrast import preprocess
+from training.datasets import FaceDataset
+from training.experiments import Experiment
+from training.networks.paper_b import SequenceNet
+from training.picture import RIGHT_COLOUR, WRONG_COLOUR
+from training.supervised import compute_logits
+
+ROWS, COLUMNS = 3, 8
+
+
+@torch.no_grad()
+def draw_attention(network: SequenceNet, experiment: Experiment, faces: FaceDataset, path: Path, seed: int = 0) -> None:
+    """Draw random ``faces``, the same for the same ``seed``, under the weights that the network's attention gives them.
+
+    The sequence is the map's rows, so a face has bands: the brighter, the more weight, on one scale for all faces.
+    ``network`` is on the CPU and has attention.
+
+    Raises:
+        UsageError: the network has no attention, or the path cannot be written or has no picture's suffix.
+    """
+    number = min(ROWS * COLUMNS, len(faces))
+    chosen = np.sort(np.random.default_rng(seed).choice(len(faces), number, replace=False))
+    images, truth = torch.from_numpy(faces.images[chosen]), faces.labels[chosen]
+    said = compute_logits(network, images, preprocess).argmax(-1).tolist()
+    _, weights = network.read_sequence(preprocess(images))
+    if weights is None:
+        raise UsageError(f"{experiment.name} has no attention to draw. Choose attention_lda or acnn_lstm.")
+    bands = functional.interpolate(weights[:, None], images.shape[1], mode="linear")[:, 0]  # N H
+
+    figure = Figure(figsize=(COLUMNS * 1.5, ROWS * 1.95), layout="constrained")
+    canvas = FigureCanvasAgg(figure)
+    axes = figure.subplots(ROWS, COLUMNS).flatten()
+    for axis in axes:
+        axis.axis("off")
+    highest = float(bands.max())
+    for axis, image, band, true, guess in zip(axes, images.numpy(), bands.numpy(), truth, said, strict=False):
+        axis.imshow(image, cmap="gray", vmin=0, vmax=255)
+        heat_map = np.tile(band[:, None], image.shape[1])
+        # Where there is little weight, the face is seen as it is.
+        heat = axis.imshow(heat_map, cmap="inferno", vmin=0, vmax=highest, alpha=0.7 * heat_map / highest)
+        axis.set_title(
+            f"{'✓' if guess == true else '✗'} {experiment.labels[guess]}\ntrue: {experiment.labels[true]}",
+            fontsize=8,
+            color=RIGHT_COLOUR if guess == true else WRONG_COLOUR,
+        )
+    scale = ScalarMappable(heat.norm, heat.cmap)
+    figure.colorbar(scale, ax=axes.tolist(), shrink=0.6, label=f"weight of one of {weights.shape[1]} rows")
+    figure.suptitle(f"{experiment.name} on {faces.name}: where its attention looks", fontsize=10)
+    try:
+        canvas.print_figure(path, dpi=120)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"The picture {path} cannot be written ({error}). Give a .png in an existing folder."
+        ) from None

@@ -1,0 +1,72 @@
+"""CK+: posed expressions of 118 people, the last three frames of each sequence, in ten folds by subject."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from contracts.errors import DataError
+from training.datasets import FaceDataset
+
+NUM_FOLDS = 10
+CKPLUS_LABELS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
+_FILE_NAME = "ckplus48.npz"
+
+
+@dataclass(frozen=True)
+class CkPlus:
+    """CK+'s faces with, for each, whose it is (``subject``), of which ``sequence``, and which ``frame`` of that."""
+
+    faces: FaceDataset
+    subject: NDArray[np.int64]
+    sequence: NDArray[np.int64]
+    frame: NDArray[np.int64]
+
+    def make_folds(self) -> list[tuple[FaceDataset, FaceDataset]]:
+        """Return (training, test) faces of ten folds; all frames of a subject stand in one fold's test.
+
+        Subjects are dealt out in the order of their numbers, which the set gave without regard to expression.
+        """
+        subjects = np.unique(self.subject)
+        fold_of_subject = dict(zip(subjects.tolist(), (np.arange(len(subjects)) % NUM_FOLDS).tolist(), strict=True))
+        fold = np.array([fold_of_subject[subject] for subject in self.subject.tolist()])
+        return [
+            (
+                self.faces.select(fold != index, f"CK+ without fold {index}"),
+                self.faces.select(fold == index, f"CK+ fold {index}"),
+            )
+            for index in range(NUM_FOLDS)
+        ]
+
+
+def read_ckplus(path: Path) -> CkPlus:
+    """Read CK+ from ``path``, an npz file or the folder with ``ckplus48.npz``.
+
+    The file holds ``images`` uint8 (N 48 48), ``labels`` (N) that count ``label_names``, and ``subject``,
+    ``sequence`` and ``frame`` (N). Its own seven labels, contempt among them and neutral not, are kept.
+
+    Raises:
+        DataError: the file is missing, or is something else.
+    """
+    path = path / _FILE_NAME if path.is_dir() else path
+    try:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+        names = tuple(str(name) for name in arrays["label_names"])
+        images, labels = arrays["images"], arrays["labels"].astype(np.int64)
+        subject, sequence, frame = (arrays[key].astype(np.int64) for key in ("subject", "sequence", "frame"))
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise DataError(
+            f"{path} cannot be read as CK+ ({error}). Expected an npz with images (N 48 48 uint8), labels, "
+            "label_names, subject, sequence and frame."
+        ) from None
+    if (
+        images.dtype != np.uint8
+        or images.shape[1:] != (48, 48)
+        or any(values.shape != (len(images),) for values in (labels, subject, sequence, frame))
+    ):
+        raise DataError(f"{path}: images are {images.dtype} {images.shape}. Expected uint8 (N, 48, 48), all else (N).")
+    if names != CKPLUS_LABELS:
+        raise DataError(f"{path} has the labels {', '.join(names)}. Expected {', '.join(CKPLUS_LABELS)}.")
+    return CkPlus(FaceDataset("CK+", images, labels, None, CKPLUS_LABELS), subject, sequence, frame)

@@ -1,0 +1,218 @@
+"""The results of all training runs as one page with figures, made from the stored run records alone."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from contracts.emotions import EMOTIONS
+from contracts.errors import OutputError
+from training.report_figures import draw_claims, draw_conditions, draw_confusions, draw_curves
+from training.report_tables import (
+    list_with_conditions,
+    make_condition_table,
+    make_cost_table,
+    make_duplicates_table,
+    make_figures_table,
+    make_headline_table,
+    make_recall_table,
+    make_runs_table,
+    make_table,
+    tell_training,
+)
+from training.report_temporal import make_temporal_section
+from training.results import GROUPS, NONE, Results, format_values, read_results
+
+RESULTS_NAME = "RESULTS.md"
+FIGURES_NAME = "figures"
+CONDITIONS_SHEET = "conditions.png"
+
+HOW_TO_READ = """\
+Everything here is made from the run records in `training/records` by `emotrace report`; nothing is typed by hand.
+
+- **Protocol, FER2013.** Weights learn from Training. PublicTest is cut in two fixed halves by the pictures' hashes:
+  epochs are chosen and temperatures fitted on half A (PublicTest-A), figures are reported on half B (PublicTest-B).
+  PrivateTest is never touched; whoever holds it runs `emotrace evaluate --run FOLDER --split PrivateTest`.
+- **Protocol, CK+.** Ten folds by subject, nothing chosen on the fold that is tested; mean ± standard deviation over
+  the folds.
+- **Labels.** *Original* are FER2013's own labels, *FER+ majority* what most of ten voters saw (ties, unknown, non-face
+  and contempt left out). Rows of three emotions are measured on the faces whose original label is one of them.
+- **Macro** figures are means over the emotions, so that rare ones count as much as common ones.
+- **±** is the standard deviation over folds on CK+ and over seeds elsewhere; a single number is a single seed.
+- Every figure stands beside the number of faces it is counted on, the epochs that were trained (the most of any fold)
+  and the hardware. **A figure marked as a claim is the paper's**, measured by its own protocol, and was not
+  measured here. Milliseconds per image include preprocessing; they are comparable on the same hardware only."""
+
+
+def write_report(records: Path, out: Path) -> Path:
+    """Write RESULTS.md and its figures to ``out`` from the records in ``records`` and return its path.
+
+    The same records give the same bytes.
+
+    Raises:
+        DataError: a record cannot be read.
+        OutputError: ``out`` cannot be written.
+    """
+    results = read_results(records)
+    figures = out / FIGURES_NAME
+    sections = [
+        ("How to read this", [HOW_TO_READ]),
+        ("In short", _tell_headline(results, figures)),
+        *((group[0].upper() + group[1:], _tell_group(results, group, figures)) for group in GROUPS),
+        ("Recall by emotion", _tell_recall(results)),
+        ("Conditions", _tell_conditions(results, figures)),
+        ("Claims that could not be reproduced, and what was tried", _tell_claims(results)),
+        ("Emotion over time", make_temporal_section(results.temporal, figures)),
+        ("Near-duplicates between splits", _tell_duplicates(results)),
+        ("Runs", [make_runs_table(results) if results.list_measured() else "There are no runs yet."]),
+    ]
+    text = "\n\n".join(["# Results of training", *(_join(title, parts) for title, parts in sections if any(parts))])
+    path = out / RESULTS_NAME
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+    except OSError as error:
+        raise OutputError(f"{path} cannot be written ({error.strerror}). Give another --out.") from None
+    return path
+
+
+def _join(title: str, parts: Iterable[str]) -> str:
+    return "\n\n".join([f"## {title}", *(part for part in parts if part)])
+
+
+def _tell_headline(results: Results, figures: Path) -> list[str]:
+    measured = [row for row in results.list_headlines() if row.records]
+    if not results.list_measured():
+        return [
+            "Nothing has been measured yet: there are no run records. Train with `emotrace train`, then report again."
+        ]
+    parts = [
+        "The headline systems on all reported faces, and without those of which Training holds a near-duplicate:",
+        make_headline_table(results),
+    ]
+    by_task = [row for group in GROUPS for rows in results.list_tasks(group).values() for row in rows if row.records]
+    draw_claims(by_task, figures / "accuracy.png")
+    parts.append(_show("accuracy.png", "Accuracy of every system, beside the paper's claim"))
+    if measured:
+        draw_confusions(measured, figures / "confusion.png")
+        parts.append(_show("confusion.png", "Confusion matrices of the headline systems"))
+    return parts
+
+
+def _tell_group(results: Results, group: str, figures: Path) -> list[str]:
+    parts: list[str] = []
+    for task, rows in results.list_tasks(group).items():
+        parts += [f"### {_name_task(*task)}", make_figures_table(rows)]
+        measured = [row for row in rows if row.records]
+        if measured:
+            words = f"{group}-{task[0]}-{len(task[1])}"
+            name = f"curves-{words.replace(' ', '-').lower()}.png"
+            draw_curves(measured, figures / name)
+            parts += [make_cost_table(measured), _show(name, f"Learning curves, {words}")]
+    notes = dict.fromkeys(row.claim_note for row in results.rows if row.group == group and row.claim_note)
+    return [*parts, *(f"*On the claims:* {note}" for note in notes)]
+
+
+def _name_task(data: str, labels: tuple[str, ...]) -> str:
+    if data == "ckplus":
+        return f"CK+, ten folds by subject ({', '.join(labels)})"
+    if labels == EMOTIONS:
+        return "FER2013, seven emotions (PublicTest-B, original labels unless FER+ is said)"
+    return f"FER2013, {len(labels)} emotions: {', '.join(labels)} (PublicTest-B, original labels unless FER+ is said)"
+
+
+def _tell_recall(results: Results) -> list[str]:
+    table = make_recall_table(results)
+    text = (
+        "The share of each emotion's faces that were named so, by the original labels of PublicTest-B. Disgust is rare."
+    )
+    return [text, table] if table else []
+
+
+def _tell_conditions(results: Results, figures: Path) -> list[str]:
+    rows = list_with_conditions(results)
+    if not rows:
+        return []
+    kinds = {"ferplus": "FER+ majority", "fer2013": "original labels"}
+    told = "; ".join(
+        f"{row.title}: {kinds[row.records[0]['conditions_labels']]}, {', '.join(tell_training(row))}" for row in rows
+    )
+    draw_conditions(rows, figures / "accuracy-by-condition.png")
+    parts = [
+        "PublicTest-B under what a camera in use meets, made from the same faces (`training/conditions.py` says how). "
+        "A picture that is turned is not a head that turns, and a grey patch is not a hand. "
+        f"Labels, epochs and hardware: {told}.",
+        _show("accuracy-by-condition.png", "Accuracy under each condition"),
+    ]
+    if (figures / CONDITIONS_SHEET).exists():
+        parts.append(_show(CONDITIONS_SHEET, "One face under every condition"))
+    for key, title, digits in (
+        ("accuracy", "Accuracy", 3),
+        ("macro_precision", "Macro precision", 3),
+        ("macro_recall", "Macro recall", 3),
+        ("ms_per_image", "Milliseconds per image", 2),
+    ):
+        parts += [f"**{title}**", make_condition_table(rows, key, digits)]
+    return parts
+
+
+def _tell_claims(results: Results) -> list[str]:
+    claimed = [row for row in results.rows if row.claim is not None]
+    missed = [row for row in claimed if (row.compute_mean(row.kind, "accuracy") or 0.0) < (row.claim or 0.0)]
+    if not missed:
+        return ["Every claim that was measured was reached."] if claimed else []
+    lines = []
+    for row in missed:
+        ours = row.compute_mean(row.kind, "accuracy")
+        difference = f"{100 * (ours - (row.claim or 0.0)):+.1f} points" if ours is not None else NONE
+        measured = format_values(row.list_values(row.kind, "accuracy")) if ours is not None else "not measured"
+        lines.append([row.title, f"{row.claim:.3f}", measured, difference])
+    table = make_table(("system", "claim (accuracy)", "ours", "difference"), lines)
+    notes = dict.fromkeys(row.claim_note for row in missed if row.claim_note)
+    missed_systems = dict.fromkeys((row.group, row.system) for row in missed)
+    return [
+        f"Of {len(claimed)} claims, {sum(bool(row.records) for row in missed)} were not reached and "
+        f"{sum(not row.records for row in missed)} were not measured.",
+        table,
+        *(f"*On the claims:* {note}" for note in notes),
+        *(_tell_tried(results, group, system) for group, system in missed_systems),
+    ]
+
+
+def _tell_tried(results: Results, group: str, system: str) -> str:
+    """Return a list of all settings of a system with the accuracy that each reached."""
+    lines = [f"What was tried for {system}:", ""]
+    for task, rows in results.list_tasks(group).items():
+        for row in rows:
+            if row.system == system:
+                reached = format_values(row.list_values(row.kind, "accuracy")) if row.records else row.reason
+                where = "CK+" if task[0] == "ckplus" else f"FER2013, {len(task[1])} emotions"
+                lines.append(f"- {row.title} ({where}): **{reached}**; {_tell_settings(row.config)}")
+    return "\n".join(lines)
+
+
+def _tell_settings(config: dict[str, Any]) -> str:
+    """Return the settings as words, without what is switched off."""
+    words = []
+    for key, value in config.items():
+        name = key.replace("_", " ")
+        if isinstance(value, dict):
+            words.append(f"{name} ({_tell_settings(value)})")
+        elif value is True:
+            words.append(name)
+        elif value is not None and value is not False and value != 0:
+            words.append(f"{name} {value}")
+    return ", ".join(words)
+
+
+def _tell_duplicates(results: Results) -> list[str]:
+    table = make_duplicates_table(results)
+    text = (
+        "FER2013 holds many pictures twice, also across its splits. Two are near-duplicates when their perceptual "
+        "hashes of 64 bits are close; `training/duplicates.py` says how the distance was chosen. `emotrace evaluate "
+        "--without-duplicates` leaves them out."
+    )
+    return [text, table] if table else []
+
+
+def _show(name: str, words: str) -> str:
+    return f"![{words}]({FIGURES_NAME}/{name})"

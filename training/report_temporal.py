@@ -1,0 +1,97 @@
+"""The report's section on the temporal benchmark, from the record that ``benchmarks/temporal.py`` wrote."""
+
+from pathlib import Path
+from typing import Any
+
+from training.report_tables import make_table
+from training.results import NONE
+
+ABSENT = "The temporal benchmark has no record yet: `python benchmarks/temporal.py --data DATA`."
+# File names and what they show.
+PICTURES = {
+    "temporal_switch.png": "Accuracy around a switch of emotion",
+    "temporal_clips.png": "Clips, and what each system says of their crops",
+    "temporal_real.png": "One real face over time",
+}
+
+
+def make_temporal_section(record: dict[str, Any] | None, figures: Path) -> list[str]:
+    """Return the section's parts, or a sentence where there is no record; it shows those pictures that exist."""
+    if record is None:
+        return [ABSENT]
+    clips = next(iter(record["sets"].values()))["n"]
+    reported = record["data"]["PublicTest-B"]
+    parts = [
+        f"Clips of 16 crops made from the {reported['n']:,} faces of PublicTest-B, {clips:,} in each set, every second "
+        "crop spoilt; *unseen* sets are spoilt in ways that training never shows. The systems are the model on whole "
+        "windows, its own CNN on each crop alone, and that CNN smoothed over time "
+        f"({record['smoothing_tuned_on_training']}, chosen on clips made from Training). Accuracy of crops against the "
+        f"FER+ majority in percent ± standard error over clips. Model {record['model_id']}, seed {record['seed']}, on "
+        f"{record['machine']}, torch {record['torch']}: `{record['command']}`.",
+        _make_sets_table(record["sets"]),
+        "**What the temporal part must reach to have a reason to exist**",
+        _make_floors_table(record["floors"]),
+    ]
+    ckplus, recordings = record.get("ckplus_ordered_frames"), record.get("real_recordings")
+    if ckplus:
+        found = {name: _format(value) for name, value in ckplus["accuracy"].items()}
+        parts.append(
+            f"CK+'s ordered frames ({ckplus['n_sequences']} sequences, {ckplus['n_frames']:,} frames, no training "
+            f"there): windows {found['model']}, frames alone {found['cnn']}."
+        )
+    if recordings:
+        parts.append(_make_flips_table(recordings["total"]))
+    return parts + [
+        f"![{words}]({figures.name}/{name})" for name, words in PICTURES.items() if (figures / name).exists()
+    ]
+
+
+def _make_sets_table(sets: dict[str, Any]) -> str:
+    """Return a line for each set and system."""
+    lines = [
+        [
+            name,
+            system,
+            _format(figures["accuracy"]),
+            _format(figures.get("near_accuracy")),
+            f"{figures['event_f1']:.3f}",
+            f"{figures['frame_macro_f1']:.3f}",
+            f"{figures['ece']:.3f}",
+            f"{figures['lag_crops']:.2f}" if "lag_crops" in figures else NONE,
+        ]
+        for name, of_set in sets.items()
+        for system, figures in of_set["systems"].items()
+    ]
+    titles = ("set", "system", "accuracy", "accuracy near the switch", "event F1", "macro F1", "ECE", "lag in crops")
+    return make_table(titles, lines)
+
+
+def _make_floors_table(floors: list[dict[str, Any]]) -> str:
+    lines = [
+        [
+            row["what"],
+            f"{row['found']}",
+            f"at least {row['floor']}" if "floor" in row else f"at most {row['ceiling']}",
+            "reached" if row["reached"] else "**missed**",
+        ]
+        for row in floors
+    ]
+    return make_table(("what", "found", "expected", ""), lines)
+
+
+def _make_flips_table(total: dict[str, Any]) -> str:
+    lines = [
+        [name, str(system["flips"]), str(system["flips_per_minute"]), str(system["mean_distance_from_model"])]
+        for name, system in total["systems"].items()
+    ]
+    titles = (
+        f"on {total['face_minutes']} minutes of faces in recordings",
+        "label flips",
+        "per minute",
+        "mean distance from the model",
+    )
+    return make_table(titles, lines)
+
+
+def _format(value: dict[str, float] | None) -> str:
+    return f"{value['mean']:.1f} ± {value['se']:.1f}" if value else NONE
