@@ -55,13 +55,13 @@ class EmotionPredictor:
             UsageError: the device or the backend cannot be used.
         """
         self._device = find_device(device)
+        if self._device.type == "cpu":
+            # Hosts run one worker per core: threads of several workers would wait for each other.
+            torch.set_num_threads(1)
         network, self.card = load_network(find_card_path(model))
         self._network = network.requires_grad_(False).to(self._device)
         self.backend = make_backend(backend, network.cnn, self.card.input.size_px, self._device)
         self._order = [self.card.labels.index(emotion) for emotion in EMOTIONS]
-        if self._device.type == "cpu":
-            # Hosts run one worker per core: threads of several workers would wait for each other.
-            torch.set_num_threads(1)
 
     @property
     def device_name(self) -> str:
