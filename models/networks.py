@@ -117,13 +117,14 @@ class WindowAttention(nn.Module):
         return log_weights
 
 
-def encode_time_steps(times_s: Tensor) -> Tensor:  # B T
+def encode_time_steps(times_s: Tensor, is_padding: Tensor) -> Tensor:  # B T, B T
     """Return how long before and after each crop its neighbours are (B T 2), in doublings of a tenth of a second.
 
     ``times_s`` are the crops' times in seconds. The first crop's step back and the last one's step on are 0, as if
     they were the usual tenth. Steps are bounded to between 6 ms and 1.6 s: beyond that the distance says no more.
     """
     steps = torch.log2(times_s.diff(dim=1).clamp(min=1e-3) / 0.1).clamp(-4, 4)  # B T-1
+    steps = steps.masked_fill(is_padding[:, 1:], 0)
     return torch.stack((functional.pad(steps, (1, 0)), functional.pad(steps, (0, 1))), -1)  # B T 2
 
 
@@ -163,13 +164,14 @@ class EmotionNet(nn.Module):
 
         Window b has ``lengths[b]`` true positions; ``lengths`` is on the CPU.
         """
+        positions = torch.arange(features.shape[1], device=features.device)
+        is_padding = positions >= lengths.to(features.device)[:, None]  # B T
         inputs = features
         if self.config.reads_time_steps:
-            inputs = torch.cat((features, encode_time_steps(times_s)), -1)  # B T C+2
+            inputs = torch.cat((features, encode_time_steps(times_s, is_padding)), -1)  # B T C+2
         packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=features.shape[1])
-        is_padding = torch.arange(features.shape[1])[None, :] >= lengths[:, None]  # B T
-        log_weights = self.attention(states, is_padding.to(states.device))  # B T T
+        log_weights = self.attention(states, is_padding)  # B T T
         frame = self.emotion_head(features).log_softmax(-1)  # B T K
         mixture = torch.logsumexp(log_weights[:, :, :, None] + frame[:, None], 2)  # B T K
         window: Tensor = self.window_head(torch.cat((states, log_weights.exp() @ states), -1))  # B T K

@@ -145,17 +145,14 @@ def _find_distinct(crops: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], list[in
 
 
 def _pad_clocks(times_s: Sequence[Sequence[float]]) -> NDArray[np.float32]:
-    """Return each window's times since its first crop (B T), in seconds.
+    """Return each window's times since its first crop (B T), in seconds, and zeros where it has ended.
 
-    They are subtracted in float64, because float32 steps by two minutes on a Unix clock. Shorter windows go on in
-    tenths of a second, which the network reads as it does the end of a window alone (see ``encode_time_steps``).
+    They are subtracted in float64, because float32 steps by two minutes on a Unix clock.
     """
-    longest = max(len(times) for times in times_s)
-    clocks = np.empty((len(times_s), longest))
+    clocks = np.zeros((len(times_s), max(len(times) for times in times_s)), dtype=np.float32)
     for clock, times in zip(clocks, times_s, strict=True):
         clock[: len(times)] = np.subtract(times, times[0], dtype=np.float64)
-        clock[len(times) :] = clock[len(times) - 1] + 0.1 * np.arange(1, longest - len(times) + 1)
-    return clocks.astype(np.float32)
+    return clocks
 
 
 def compute_probabilities(logits: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
