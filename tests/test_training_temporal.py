@@ -24,14 +24,18 @@ BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "temporal.py"
 
 
 @pytest.fixture(scope="module")
-def predictor(tmp_path_factory: pytest.TempPathFactory) -> EmotionPredictor:
-    """A small untrained network whose window part has something to say."""
+def card_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The card of a small untrained network whose window part has something to say."""
     torch.manual_seed(0)
     network = EmotionNet(NetworkConfig(stem_channels=8, block_channels=(8, 16), lstm_hidden=4, reads_time_steps=True))
     torch.nn.init.normal_(network.window_head.weight)
     folder = tmp_path_factory.mktemp("model")
-    path = save_model(folder, network, name="small", input_contract=InputContract(48, 1), window_length=16)
-    return EmotionPredictor(str(path), "cpu")
+    return save_model(folder, network, name="small", input_contract=InputContract(48, 1), window_length=16)
+
+
+@pytest.fixture(scope="module")
+def predictor(card_path: Path) -> EmotionPredictor:
+    return EmotionPredictor(str(card_path), "cpu")
 
 
 def make_faces(number: int, seed: int = 0) -> FaceDataset:
@@ -161,7 +165,7 @@ def test_stitched_windows_hold_each_stored_crop_once_and_break_at_gaps(predictor
 
 
 def test_the_whole_benchmark_runs_and_writes_record_and_pictures(
-    tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, predictor: EmotionPredictor, carphone: Path
+    tmp_path: Path, card_path: Path, predictor: EmotionPredictor, carphone: Path
 ) -> None:
     data, videos = tmp_path / "data", tmp_path / "videos"
     data.mkdir()
@@ -170,9 +174,8 @@ def test_the_whole_benchmark_runs_and_writes_record_and_pictures(
         faces = make_faces(60, seed)
         np.savez(data / f"fer2013_{name}.npz", images=faces.images, labels=faces.labels, ferplus_votes=faces.votes)
     shutil.copy(carphone, videos / "carphone.mp4")
-    card = next(path for path in tmp_path_factory.getbasetemp().glob("model*/small.json"))
     run = runpy.run_path(str(BENCHMARK))["run"]
-    record = json.loads(run(data, videos, str(card), 3, 0, tmp_path / "out").read_text())
+    record = json.loads(run(data, videos, str(card_path), 3, 0, tmp_path / "out").read_text())
     assert set(record["sets"]) == set(SET_NAMES)
     assert record["model_id"] == predictor.card.model_id
     assert record["real_recordings"]["clips"]["carphone.mp4"]["crops"] > 10
