@@ -19,12 +19,11 @@ from contracts.emotions import EMOTIONS
 class NetworkConfig:
     """The numbers from which an ``EmotionNet`` is built; stored in the model card beside the weights."""
 
-    stem_channels: int = 32
-    stem_stride: int = 2
-    block_channels: tuple[int, ...] = (48, 96, 192)
+    stem_channels: int = 16
+    block_channels: tuple[int, ...] = (64, 128, 192)
+    first_stride: int = 2
     dropout: float = 0.3
     lstm_hidden: int = 96
-    reads_time_steps: bool = False
 
     def to_dict(self) -> dict[str, object]:
         return asdict(self)
@@ -68,31 +67,27 @@ class ResidualBlock(nn.Module):
 
 
 class FrameCNN(nn.Module):
-    """Turn each grey crop into a feature vector; the resolution falls to an eighth.
+    """Turn each grey crop into a feature vector.
 
-    Either the stem halves the resolution (``stem_stride`` 2) and the first block keeps it, or the stem sees the full
-    resolution, with few channels, and every block halves it.
+    The stem sees the full resolution, with few channels. Each block halves it; the first one has ``first_stride``.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__()
         channels = (config.stem_channels, *config.block_channels)
-        kernel = 5 if config.stem_stride == 2 else 3
         self.stem = nn.Sequential(
-            nn.Conv2d(1, channels[0], kernel, config.stem_stride, kernel // 2, bias=False),
-            nn.BatchNorm2d(channels[0]),
-            nn.ReLU(inplace=True),
+            nn.Conv2d(1, channels[0], 3, 1, 1, bias=False), nn.BatchNorm2d(channels[0]), nn.ReLU(inplace=True)
         )
         self.blocks = nn.Sequential(
             *(
-                ResidualBlock(before, after, stride=1 if index == 0 and config.stem_stride == 2 else 2)
+                ResidualBlock(before, after, stride=config.first_stride if index == 0 else 2)
                 for index, (before, after) in enumerate(pairwise(channels))
             )
         )
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x: Tensor) -> Tensor:  # N 1 H W
-        x = self.blocks(self.stem(x))  # N C H/8 W/8
+        x = self.blocks(self.stem(x))  # N C H' W'
         features: Tensor = self.dropout(x.mean((2, 3)))  # N C
         return features
 
@@ -136,7 +131,7 @@ class EmotionNet(nn.Module):
     what the LSTM's states say themselves. A still picture is a window of one, which mixes nothing and loses nothing.
     ``original_head`` reads the same features for FER2013's original labels, which follow another convention than the
     FER+ votes; training and evaluation use it, serving does not. The LSTM reads the time steps between crops beside
-    their features (``reads_time_steps``), because sampling rates differ between sources and within one.
+    their features, because sampling rates differ between sources and within one.
     """
 
     def __init__(self, config: NetworkConfig) -> None:
@@ -146,8 +141,8 @@ class EmotionNet(nn.Module):
         self.cnn = FrameCNN(config)
         self.emotion_head = nn.Linear(features, len(EMOTIONS))
         self.original_head = nn.Linear(features, len(EMOTIONS))
-        lstm_input = features + 2 * config.reads_time_steps
-        self.lstm = nn.LSTM(lstm_input, config.lstm_hidden, batch_first=True, bidirectional=True)
+        # The features and the steps to both neighbours.
+        self.lstm = nn.LSTM(features + 2, config.lstm_hidden, batch_first=True, bidirectional=True)
         self.attention = WindowAttention(2 * config.lstm_hidden)
         self.window_head = nn.Linear(4 * config.lstm_hidden, len(EMOTIONS))
         # The states start by adding nothing, so that training begins from a plain mixture of the CNN's answers.
@@ -166,9 +161,7 @@ class EmotionNet(nn.Module):
         """
         positions = torch.arange(features.shape[1], device=features.device)
         is_padding = positions >= lengths.to(features.device)[:, None]  # B T
-        inputs = features
-        if self.config.reads_time_steps:
-            inputs = torch.cat((features, encode_time_steps(times_s, is_padding)), -1)  # B T C+2
+        inputs = torch.cat((features, encode_time_steps(times_s, is_padding)), -1)  # B T C+2
         packed = pack_padded_sequence(inputs, lengths, batch_first=True, enforce_sorted=False)
         states, _ = pad_packed_sequence(self.lstm(packed)[0], batch_first=True, total_length=features.shape[1])
         log_weights = self.attention(states, is_padding)  # B T T

@@ -108,7 +108,7 @@ def test_missing_weights_are_named(tmp_path: Path) -> None:
         ({"labels": ["anger", *EMOTIONS[1:]]}, "has the labels anger, disgust.* Expected angry"),
         ({"labels": [*EMOTIONS, "contempt"]}, "cannot be used here"),
         ({"network": {**SMALL.to_dict(), "heads": 2}}, r"unknown keys \['heads'\]"),
-        ({"network": {"stem_channels": 8}}, r"lacks \['block_channels', 'dropout', 'lstm_hidden', .*\]"),
+        ({"network": {"stem_channels": 8}}, r"lacks \['block_channels', 'dropout', 'first_stride', .*\]"),
         ({"network": {**SMALL.to_dict(), "stem_channels": "many"}}, "Expected `int`, got `str`"),
         ({"network": {**SMALL.to_dict(), "block_channels": []}}, "must be positive"),
         ({"network": {**SMALL.to_dict(), "lstm_hidden": -4}}, "must be positive"),

@@ -87,6 +87,14 @@ def test_a_run_that_lost_power_between_stages_ends_in_the_same_model(data: Path,
     assert read_card(str(resumed)).sha256 == read_card(str(straight)).sha256
 
 
+def test_the_teacher_becomes_a_model_that_serves(data: Path, tmp_path: Path) -> None:
+    path = run_experiment(data, "base", tmp_path, threads=1, smoke=True, report=lambda line: None)
+    assert read_card(str(path)).name == "base-smoke"
+    assert read_record(tmp_path / "record.json")["group"] == "production"
+    (rows,) = EmotionPredictor(str(path), "cpu").predict([np.zeros((2, 48, 48), np.uint8)], [[0.0, 0.1]])
+    assert rows.shape == (2, 7)
+
+
 def test_the_shipped_experiments_plan_is_that_of_its_finished_run(data: Path) -> None:
     """A finished run folder is exported only while the plan stays what it was."""
     experiment = find_experiment("production")

@@ -27,7 +27,7 @@ BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "temporal.py"
 def card_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The card of a small untrained network whose window part has something to say."""
     torch.manual_seed(0)
-    network = EmotionNet(NetworkConfig(stem_channels=8, block_channels=(8, 16), lstm_hidden=4, reads_time_steps=True))
+    network = EmotionNet(NetworkConfig(stem_channels=8, block_channels=(8, 16), lstm_hidden=4))
     torch.nn.init.normal_(network.window_head.weight)
     folder = tmp_path_factory.mktemp("model")
     return save_model(folder, network, name="small", input_contract=InputContract(48, 1), window_length=16)
