@@ -76,7 +76,10 @@ def run(data: Path, videos: Path | None, model: str, clips: int, seed: int, out:
     figures = out / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     temporal_figures.draw_switch(answers, figures / "temporal_switch.png")
-    temporal_figures.draw_examples(answers["switching"], figures / "temporal_clips.png")
+    # It shows faces of the data set, whose terms forbid passing them on: it stays out of the repository.
+    examples = out / "runs" / "temporal_clips.png"
+    examples.parent.mkdir(parents=True, exist_ok=True)
+    temporal_figures.draw_examples(answers["switching"], examples)
     if real:
         path, timeline = max(
             ((path, timeline) for path, found in recordings.items() for timeline in found),
@@ -106,7 +109,7 @@ def run(data: Path, videos: Path | None, model: str, clips: int, seed: int, out:
             "real_recordings": real,
         },
     )
-    print(f"wrote {record} and {figures}/temporal_*.png")
+    print(f"wrote {record}, {figures}/temporal_*.png and {examples}")
     return record
 
 

@@ -10,7 +10,6 @@ ABSENT = "The temporal benchmark has no record yet: `python benchmarks/temporal.
 # File names and what they show.
 PICTURES = {
     "temporal_switch.png": "Accuracy around a switch of emotion",
-    "temporal_clips.png": "Clips, and what each system says of their crops",
     "temporal_real.png": "One real face over time",
 }
 
