@@ -59,6 +59,7 @@ def test_the_real_set_has_the_published_numbers(shared_data: Path) -> None:
     [
         ({"images": np.zeros((150, 44, 44), np.uint8)}, r"images are uint8 \(150, 44, 44\)"),
         ({"subject": np.zeros(3, np.int16)}, r"all else \(N\)"),
+        ({"labels": np.full(150, 9)}, "labels must be integers from 0 to 6"),
         ({"label_names": np.array(["happy"] * 7)}, "Expected anger, contempt"),
     ],
 )
@@ -72,5 +73,13 @@ def test_a_missing_or_damaged_file_says_what_is_expected(tmp_path: Path) -> None
     with pytest.raises(DataError, match="Expected an npz with images"):
         read_ckplus(tmp_path)
     (tmp_path / "ckplus48.npz").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="Expected an npz with images"):
+        read_ckplus(tmp_path)
+
+
+def test_a_file_cut_short_is_said_to_be_unreadable(tmp_path: Path) -> None:
+    write_ckplus(tmp_path / "ckplus48.npz")
+    whole = (tmp_path / "ckplus48.npz").read_bytes()
+    (tmp_path / "ckplus48.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DataError, match="Expected an npz with images"):
         read_ckplus(tmp_path)

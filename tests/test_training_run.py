@@ -87,7 +87,7 @@ def test_a_run_that_lost_power_between_stages_ends_in_the_same_model(data: Path,
     assert read_card(str(resumed)).sha256 == read_card(str(straight)).sha256
 
 
-def test_the_teacher_becomes_a_model_that_serves(data: Path, tmp_path: Path) -> None:
+def test_the_larger_network_becomes_a_model_that_serves_too(data: Path, tmp_path: Path) -> None:
     path = run_experiment(data, "base", tmp_path, threads=1, smoke=True, report=lambda line: None)
     assert read_card(str(path)).name == "base-smoke"
     assert read_record(tmp_path / "record.json")["group"] == "production"

@@ -1,5 +1,7 @@
 """CK+: posed expressions of 118 people, the last three frames of each sequence, in ten folds by subject."""
 
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,7 +58,7 @@ def read_ckplus(path: Path) -> CkPlus:
         names = tuple(str(name) for name in arrays["label_names"])
         images, labels = arrays["images"], arrays["labels"].astype(np.int64)
         subject, sequence, frame = (arrays[key].astype(np.int64) for key in ("subject", "sequence", "frame"))
-    except (OSError, ValueError, EOFError, KeyError) as error:
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(
             f"{path} cannot be read as CK+ ({error}). Expected an npz with images (N 48 48 uint8), labels, "
             "label_names, subject, sequence and frame."
@@ -67,6 +69,8 @@ def read_ckplus(path: Path) -> CkPlus:
         or any(values.shape != (len(images),) for values in (labels, subject, sequence, frame))
     ):
         raise DataError(f"{path}: images are {images.dtype} {images.shape}. Expected uint8 (N, 48, 48), all else (N).")
+    if len(labels) == 0 or not 0 <= labels.min() <= labels.max() < len(CKPLUS_LABELS):
+        raise DataError(f"{path}: labels must be integers from 0 to 6, and at least one. Use the file as it was made.")
     if names != CKPLUS_LABELS:
         raise DataError(f"{path} has the labels {', '.join(names)}. Expected {', '.join(CKPLUS_LABELS)}.")
     return CkPlus(FaceDataset("CK+", images, labels, None, CKPLUS_LABELS), subject, sequence, frame)

@@ -107,6 +107,8 @@ def train(network: Network, stages: list[Stage], folder: Path, seed: int, report
                 is_last = is_last or epoch - best["epoch"] >= stage.patience
                 if is_last:
                     averaged.load_state_dict(best["weights"])
+            # Before the checkpoint, so that no epoch lacks its line; one run again after a crash has two.
+            _write_figures(folder, stage.name, epoch + 1, figures)
             _save(
                 checkpoint_path,
                 {
@@ -121,7 +123,6 @@ def train(network: Network, stages: list[Stage], folder: Path, seed: int, report
                     "memory": stage.memory,
                 },
             )
-            _write_figures(folder, stage.name, epoch + 1, figures)
             shown = ", ".join(f"{name} {value:g}" for name, value in figures.items() if value is not None)
             left_min = 0 if is_last else (figures["seconds"] or 0) * (stage.epochs - epoch - 1) / 60
             report(f"{stage.name} {epoch + 1}/{stage.epochs}: {shown} ({left_min:.0f} min left in this stage)")

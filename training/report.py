@@ -31,7 +31,8 @@ Everything here is made from the run records in `training/records` by `emotrace 
 
 - **Protocol, FER2013.** Weights learn from Training. PublicTest is cut in two fixed halves by the pictures' hashes:
   epochs are chosen and temperatures fitted on half A (PublicTest-A), figures are reported on half B (PublicTest-B).
-  PrivateTest is never touched; whoever holds it runs `emotrace evaluate --run FOLDER --split PrivateTest`.
+  PrivateTest is never touched; whoever holds it runs
+  `emotrace evaluate --data DATA --run FOLDER --split PrivateTest --labels fer2013`.
 - **Protocol, CK+.** Ten folds by subject, nothing chosen on the fold that is tested; mean ± standard deviation over
   the folds.
 - **Labels.** *Original* are FER2013's own labels, *FER+ majority* what most of ten voters saw (ties, unknown, non-face

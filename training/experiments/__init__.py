@@ -2,7 +2,7 @@
 
 A module offers ``EXPERIMENTS``: the system in each of its settings. An experiment is one row of the results: a
 network, the stages that train it, what the paper claims for it. The loop, the protocol and the figures are elsewhere
-(``engine``, ``run``, ``folds``).
+(``engine``, ``run``, ``measure``).
 """
 
 import importlib

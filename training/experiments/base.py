@@ -1,4 +1,4 @@
-"""A wider, deeper network of the shipped kind: the teacher of ``production``, and what a GPU may serve.
+"""A wider, deeper network of the shipped kind: to teach ``production`` (not done yet), and for GPUs to serve.
 
 It has a block more, at full resolution, and 1.7 times the arithmetic: too much for a CPU that follows cameras.
 Augmentation is mild from the start, because networks of this size know what they trained on hardly better than what
@@ -43,7 +43,7 @@ def make_stages(training: FaceDataset, selection: FaceDataset | None, device: to
 EXPERIMENTS = (
     Experiment(
         name="base",
-        title="base, the teacher",
+        title="base",
         group="production",
         make_network=make_network,
         make_stages=make_stages,

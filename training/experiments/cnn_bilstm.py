@@ -37,7 +37,13 @@ ABLATION = {
 
 EXPERIMENTS = (
     make_experiment(
-        "cnn_bilstm-paper", "CNN-BiLSTM, the paper's setting", CnnBilstm, PAPER_SIZE, PAPER, preprocess=scale_pixels
+        "cnn_bilstm-paper",
+        "CNN-BiLSTM, the paper's setting",
+        CnnBilstm,
+        PAPER_SIZE,
+        PAPER,
+        preprocess=scale_pixels,
+        is_claimed=True,
     ),
     make_experiment(
         "cnn_bilstm-paper-three",
@@ -47,6 +53,7 @@ EXPERIMENTS = (
         PAPER,
         THREE_EMOTIONS,
         scale_pixels,
+        is_claimed=True,
     ),
     make_experiment(
         "cnn_bilstm-diverging",
@@ -64,6 +71,7 @@ EXPERIMENTS = (
         OURS,
         train_px=TRAIN_PX,
         measures_conditions=True,
+        is_claimed=True,
     ),
     make_experiment(
         "cnn_bilstm-three",
@@ -73,6 +81,7 @@ EXPERIMENTS = (
         OURS,
         THREE_EMOTIONS,
         train_px=TRAIN_PX,
+        is_claimed=True,
     ),
     *(
         make_experiment(f"cnn_bilstm-{name}", f"CNN-BiLSTM, few epochs, {name}", CnnBilstm, SMALL_SIZE, setting)
