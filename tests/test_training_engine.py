@@ -102,8 +102,10 @@ def test_a_resumed_run_says_where_it_goes_on(tmp_path: Path) -> None:
 
 def test_the_folder_of_another_run_is_refused(tmp_path: Path) -> None:
     train_until(tmp_path, 1)
-    with pytest.raises(DataError, match=r"belongs to another run .* give another --out"):
+    with pytest.raises(DataError, match=r"belongs to another run: found .*seed.* Give another --out"):
         train(make_network(), make_stages(), tmp_path, SEED + 1, lambda line: None)
+    with pytest.raises(DataError, match=r"found {'config': None}, expected {'config': 'another'}"):
+        train(make_network(), make_stages(), tmp_path, SEED, lambda line: None, {"config": "another"})
     with pytest.raises(DataError, match="belongs to another run"):
         train(make_network(), make_stages((3, 2)), tmp_path, SEED, lambda line: None)
 

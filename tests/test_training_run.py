@@ -49,7 +49,7 @@ def test_a_smoke_run_trains_calibrates_and_writes_a_model_that_serves(
     assert card.training["seed"] == 5
     assert card.training["epochs"] == {"stills": 1, "refine": 1, "clips": 1}
     assert card.training["seconds"] > 0
-    assert card.training["command"].endswith("--seed 5 --smoke")
+    assert card.training["command"].endswith("--seed 5 --threads 1 --smoke")
     assert card.figures["note"] == "reported on half B; chosen and calibrated on half A; trained on neither"
     assert set(card.figures["PublicTest-B"]) == {"ferplus", "fer2013"}
     halves = (card.figures["calibration"]["n"], card.figures["PublicTest-B"]["ferplus"]["n"])
@@ -93,6 +93,13 @@ def test_the_larger_network_becomes_a_model_that_serves_too(data: Path, tmp_path
     assert read_record(tmp_path / "record.json")["group"] == "production"
     (rows,) = EmotionPredictor(str(path), "cpu").predict([np.zeros((2, 48, 48), np.uint8)], [[0.0, 0.1]])
     assert rows.shape == (2, 7)
+
+
+def test_a_folder_never_goes_on_with_another_experiments_weights(data: Path, tmp_path: Path) -> None:
+    """The two differ in their settings alone: same network, same stages."""
+    run_experiment(data, "cnn_bilstm-plain", tmp_path, threads=1, smoke=True, report=lambda line: None)
+    with pytest.raises(DataError, match=r"found {'experiment': 'cnn_bilstm-plain', 'config': .* Give another --out"):
+        run_experiment(data, "cnn_bilstm-weighted", tmp_path, threads=1, smoke=True, report=lambda line: None)
 
 
 def test_the_shipped_experiments_plan_is_that_of_its_finished_run(data: Path) -> None:

@@ -59,18 +59,31 @@ Report = Callable[[str], None]
 Network = TypeVar("Network", bound=nn.Module)
 
 
-def train(network: Network, stages: list[Stage], folder: Path, seed: int, report: Report) -> Network:
+def train(
+    network: Network,
+    stages: list[Stage],
+    folder: Path,
+    seed: int,
+    report: Report,
+    identity: dict[str, Any] | None = None,
+) -> Network:
     """Train ``network`` through ``stages`` and return the averaged weights' network.
+
+    ``identity`` is what else makes this run this run (experiment, settings, data), of plain JSON values.
 
     After each epoch ``folder/checkpoint.pt`` holds all that a later call needs to go on as if it had never stopped,
     ``folder/curves.jsonl`` one line of figures, and ``folder/tensorboard`` the same for TensorBoard. ``report`` takes
     a line of progress.
 
     Raises:
-        DataError: the folder holds a damaged checkpoint, or one of other stages or another seed.
+        DataError: the folder holds a damaged checkpoint, or one of other stages, another seed or identity.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    plan = {"seed": seed, "stages": [[stage.name, stage.epochs, stage.batches_per_epoch] for stage in stages]}
+    plan = {
+        **(identity or {}),
+        "seed": seed,
+        "stages": [[stage.name, stage.epochs, stage.batches_per_epoch] for stage in stages],
+    }
     checkpoint_path = folder / "checkpoint.pt"
     averaged = deepcopy(network)
     saved = _read_checkpoint(checkpoint_path, plan)
@@ -139,7 +152,7 @@ def read_curves(folder: Path) -> list[dict[str, Any]]:
     return list({(line["stage"], line["epoch"]): line for line in lines}.values())
 
 
-def _read_checkpoint(path: Path, plan: dict[str, object]) -> dict[str, Any] | None:
+def _read_checkpoint(path: Path, plan: dict[str, Any]) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
@@ -149,8 +162,10 @@ def _read_checkpoint(path: Path, plan: dict[str, object]) -> dict[str, Any] | No
         # PyTorch's own message recommends an unsafe way of reading.
         raise DataError(f"{path} cannot be read as a checkpoint. Delete it to start this run over.") from None
     if saved["plan"] != plan:
+        differing = [key for key in {**plan, **saved["plan"]} if saved["plan"].get(key) != plan.get(key)]
+        found, expected = ({key: of_run.get(key) for key in differing} for of_run in (saved["plan"], plan))
         raise DataError(
-            f"{path} belongs to another run ({saved['plan']}). Expected {plan}; give another --out, or delete the "
+            f"{path} belongs to another run: found {found}, expected {expected}. Give another --out, or delete the "
             "folder to start over."
         )
     return saved

@@ -5,6 +5,7 @@ fitted on half A, figures are reported on half B; PrivateTest is never read. CK+
 on the fold that is tested.
 """
 
+import json
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -89,7 +90,9 @@ def run_experiment(
     torch_device = find_device(device)
     if threads:
         torch.set_num_threads(threads)
-    options = f"{f' --max-epochs {max_epochs}' if max_epochs else ''}{' --smoke' * smoke}"
+    # The number of threads changes how sums are rounded.
+    options = f" --threads {torch.get_num_threads()}"
+    options += f"{f' --max-epochs {max_epochs}' if max_epochs else ''}{' --smoke' * smoke}"
     run = Run(
         experiment=chosen,
         name=name,
@@ -166,7 +169,13 @@ def _train(run: Run, folder: Path, training: FaceDataset, selection: FaceDataset
     if run.experiment.starts_from:
         _start_from(network, run.experiment.starts_from, run)
     stages = [_bound(stage, run) for stage in run.experiment.make_stages(training, selection, run.device)]
-    trained = train(network, stages, folder, run.seed, report)
+    identity = {
+        "experiment": run.experiment.name,
+        # As JSON has it: lists, no tuples.
+        "config": json.loads(json.dumps(run.experiment.config)),
+        "data": [faces.compute_sha256() for faces in (training, selection) if faces is not None],
+    }
+    trained = train(network, stages, folder, run.seed, report, identity)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in trained.state_dict().items()}
     safetensors.torch.save_file(tensors, folder / WEIGHTS_NAME)
     return trained

@@ -48,6 +48,12 @@ EXPERIMENTS = (
         make_network=make_network,
         make_stages=make_stages,
         preprocess=standardise,
+        config={
+            "still_epochs": STILL_EPOCHS,
+            "clip_epochs": CLIP_EPOCHS,
+            "sizes_px": SIZES_PX,
+            "network": make_network().config.to_dict(),
+        },
         served=Served(InputContract(size_px=48, channels=1), WINDOW_LENGTH),
     ),
 )
