@@ -17,6 +17,8 @@ from training.readers import SPLITS, VOTE_COLUMNS, has_splits, read_faces
 
 # Column of each of our emotions in FER+'s order.
 EMOTION_VOTE_COLUMNS = np.array([4, 5, 6, 1, 3, 2, 0])
+# Weights learn from the first, everything is chosen on the second, figures are reported on the third.
+TRAINING, SELECTION, REPORTED = "Training", "PublicTest-A", "PublicTest-B"
 NON_FACE_COLUMN = VOTE_COLUMNS.index("NF")
 
 
@@ -96,7 +98,7 @@ def read_dataset(path: Path, split: str | None = None) -> FaceDataset:
 
 def find_default_split(path: Path) -> str | None:
     """Return the split to report on: PublicTest-B where the data has splits, else None, which is everything."""
-    return "PublicTest-B" if has_splits(path) else None
+    return REPORTED if has_splits(path) else None
 
 
 def find_half_a(images: NDArray[np.uint8]) -> NDArray[np.bool_]:

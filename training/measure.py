@@ -12,13 +12,12 @@ from torch import nn
 
 from models.predictor import EmotionPredictor
 from training.conditions import measure_conditions
-from training.datasets import FaceDataset
+from training.datasets import REPORTED, TRAINING, FaceDataset
 from training.duplicates import MAX_DISTANCE, compute_hashes, count_duplicates, find_near
 from training.evaluation import Answers, Classifier, Evaluation, Labels, ServedClassifier, answer, find_truth
 from training.experiments import Experiment
 from training.trained import TrainedClassifier
 
-TRAINING, REPORTED = "Training", "PublicTest-B"
 DIGITS = 4
 WARM_UP_IMAGES = 256
 

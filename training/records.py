@@ -35,11 +35,6 @@ def read_record(path: Path) -> dict[str, Any]:
     return record
 
 
-def read_records(folder: Path) -> list[dict[str, Any]]:
-    """Read the records in ``folder``, in the order of their file names."""
-    return [read_record(path) for path in sorted(folder.glob("*.json"))]
-
-
 def describe_device(device: torch.device, threads: int) -> str:
     """Return the processor in words: the GPU's name, or the CPU's and how many threads were used."""
     if device.type == "cuda":

@@ -24,7 +24,6 @@ from training.results import GROUPS, NONE, Results, format_values, read_results
 
 RESULTS_NAME = "RESULTS.md"
 FIGURES_NAME = "figures"
-CONDITIONS_SHEET = "conditions.png"
 
 HOW_TO_READ = """\
 Everything here is made from the run records in `training/records` by `emotrace report`; nothing is typed by hand.
@@ -144,8 +143,6 @@ def _tell_conditions(results: Results, figures: Path) -> list[str]:
         f"Labels, epochs and hardware: {told}.",
         _show("accuracy-by-condition.png", "Accuracy under each condition"),
     ]
-    if (figures / CONDITIONS_SHEET).exists():
-        parts.append(_show(CONDITIONS_SHEET, "One face under every condition"))
     for key, title, digits in (
         ("accuracy", "Accuracy", 3),
         ("macro_precision", "Macro precision", 3),

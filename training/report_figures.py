@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 
 from contracts.emotions import COLOURS
 from contracts.errors import OutputError
-from training.results import CKPLUS, REPORTED, Row
+from training.datasets import REPORTED
+from training.results import CKPLUS, Row
 
 # Okabe and Ito's palette for systems, which are no emotions; line styles tell apart what comes after it.
 _SYSTEM_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#333333")

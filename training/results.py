@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 
 from contracts.errors import DataError
+from training.datasets import REPORTED
 from training.experiments import list_experiments
 from training.records import read_record
 
 GROUPS = ("production", "paper A", "paper B")
 HEADLINES = ("production", "cnn_bilstm", "attention_lda", "attention_lda-ckplus")
-REPORTED, CKPLUS = "PublicTest-B", "CK+"
+CKPLUS = "CK+"
 NOTES_NAME = "notes.json"
 NONE = "–"
 

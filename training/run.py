@@ -23,16 +23,15 @@ from contracts.errors import DataError, UsageError
 from models.networks import EmotionNet
 from models.predictor import find_device
 from training.ckplus import read_ckplus
-from training.datasets import FaceDataset, read_dataset
+from training.datasets import REPORTED, SELECTION, TRAINING, FaceDataset, read_dataset
 from training.engine import Stage, read_curves, train
 from training.experiments import Experiment, find_experiment
 from training.measure import measure_faces, summarise_folds
 from training.records import RECORDS_DIR, describe_device, write_record
 from training.served import write_model
+from training.trained import RECORD_NAME, WEIGHTS_NAME
 
 RUNS_DIR = Path(__file__).parent / "runs"
-WEIGHTS_NAME = "network.safetensors"
-TRAINING, SELECTION, REPORTED = "Training", "PublicTest-A", "PublicTest-B"
 SMOKE_IMAGES = 512
 SMOKE_BATCHES = 2
 SMOKE_FOLDS = 2
@@ -106,7 +105,7 @@ def run_experiment(
         report=report,
     )
     result, record = _run_folds(run, data) if chosen.data == "ckplus" else _run_splits(run, data)
-    write_record(folder / "record.json", record)
+    write_record(folder / RECORD_NAME, record)
     if not smoke:
         write_record(records / f"{name}-seed{seed}.json", record)
     return result
@@ -137,7 +136,7 @@ def _run_splits(run: Run, data: Path) -> tuple[Path, dict[str, Any]]:
     figures = measure_faces(run.experiment, network, splits, run.device)
     for labels, found in figures["metrics"][REPORTED].items():
         run.report(f"{REPORTED}, {labels}: accuracy {found['accuracy']}, macro F1 {found['macro_f1']}, n {found['n']}")
-    return run.folder / "record.json", {**record, **figures}
+    return run.folder / RECORD_NAME, {**record, **figures}
 
 
 def _run_folds(run: Run, data: Path) -> tuple[Path, dict[str, Any]]:
@@ -154,7 +153,7 @@ def _run_folds(run: Run, data: Path) -> tuple[Path, dict[str, Any]]:
     record = _describe(run, network, {"CK+": ckplus.faces}, *(run.folder / f"fold{k}" for k in range(len(folds))))
     summary = summarise_folds(figures)
     run.report(f"CK+, {len(folds)} folds: accuracy {summary['mean']['accuracy']} ± {summary['std']['accuracy']}")
-    return run.folder / "record.json", {**record, "metrics": {"CK+": summary}, "folds": figures}
+    return run.folder / RECORD_NAME, {**record, "metrics": {"CK+": summary}, "folds": figures}
 
 
 def _report_fold(report: Report, index: int, line: str) -> None:

@@ -87,7 +87,7 @@ def make_experiment(
         return augment_stills(crops, train_px, generator, MILD)
 
     def make_stages(training: FaceDataset, selection: FaceDataset | None, device: torch.device) -> list[Stage]:
-        return [make_supervised_stage("faces", setting, training, selection, device, preprocess, augment=augment)]
+        return [make_supervised_stage("faces", setting, training, selection, device, preprocess, augment)]
 
     return Experiment(
         name=name,

@@ -149,7 +149,7 @@ def make_features_stage(
     if system.centre_loss:
         centres = CentreLoss(len(training.label_names), SequenceNet(system.network).features, CENTRE_RATE, device)
         loss, memory = make_joint_loss(centres, CENTRE_WEIGHT, setting.label_smoothing), {"centres": centres.centres}
-    stage = make_supervised_stage("features", setting, training, selection, device, preprocess, loss, augment)
+    stage = make_supervised_stage("features", setting, training, selection, device, preprocess, augment, loss)
     # A network that begins with another run's weights has that run's fitted layer.
     return replace(stage, begin=SequenceNet.restart, memory=memory)
 

@@ -9,7 +9,6 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from contracts.errors import DataError
-from training.augmentation import augment_stills
 from training.datasets import FaceDataset
 from training.engine import Stage, measure_nothing
 
@@ -53,11 +52,6 @@ class Setting:
         )
 
 
-def augment_fer(crops: Tensor, generator: Generator) -> Tensor:
-    """Return float crops (N H W) under the production model's augmentation, at their own size."""
-    return augment_stills(crops, crops.shape[-1], generator)
-
-
 def make_supervised_stage(
     name: str,
     setting: Setting,
@@ -65,8 +59,8 @@ def make_supervised_stage(
     selection: FaceDataset | None,
     device: torch.device,
     preprocess: Preprocess,
+    augment: Augment,
     compute_loss: BatchLoss | None = None,
-    augment: Augment = augment_fer,
     parameters: Callable[[nn.Module], list[nn.Parameter]] = lambda network: list(network.parameters()),
 ) -> Stage:
     """Return the stage that trains on ``training``'s labels and watches the accuracy on ``selection``.

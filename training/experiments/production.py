@@ -5,31 +5,50 @@ Its epochs grow from small crops to large ones, which takes a quarter of the tim
 Le 2021). Stage ``refine`` goes on with a milder augmentation: after the first stage the network knows what it trained
 on hardly better than what it never saw. Stage ``clips`` freezes the CNN and trains the temporal part on clips made from
 stills, at any rate, with frames spoilt and expressions changing.
+
+``base`` is wider and deeper: a block more, at full resolution, and 1.7 times the arithmetic, too much for a CPU that
+follows cameras. It is meant for GPUs and as a teacher; neither was tried yet. Its augmentation is mild from the start.
 """
+
+from dataclasses import asdict, dataclass
+from functools import partial
 
 import torch
 
 from contracts.model_card import InputContract
 from models.networks import EmotionNet, NetworkConfig
 from models.preprocessing import standardise
-from training.augmentation import MILD, STRONG
+from training.augmentation import MILD, STRONG, Strength
 from training.datasets import FaceDataset
 from training.engine import Stage
 from training.experiments import Experiment, Served
 from training.stills import make_measure, make_stills_stage, read_stills
 from training.windows import WINDOW_LENGTH, make_clips_stage
 
-STILL_EPOCHS = 36
-REFINE_EPOCHS = 14
-CLIP_EPOCHS = 6
 SIZES_PX = (32, 38, 44)
+CLIP_EPOCHS = 6
+SMALL = NetworkConfig()
+BASE = NetworkConfig(stem_channels=32, block_channels=(32, 64, 128, 256), first_stride=1)
 
 
-def make_network() -> EmotionNet:
-    return EmotionNet(NetworkConfig())
+@dataclass(frozen=True)
+class Phase:
+    """One stage on stills; the crops' sizes take equal shares of its epochs."""
+
+    name: str
+    epochs: int
+    learning_rate: float
+    sizes_px: tuple[int, ...]
+    strength: Strength
 
 
-def make_stages(training: FaceDataset, selection: FaceDataset | None, device: torch.device) -> list[Stage]:
+SMALL_PHASES = (Phase("stills", 36, 0.1, SIZES_PX, STRONG), Phase("refine", 14, 0.05, SIZES_PX[-1:], MILD))
+BASE_PHASES = (Phase("stills", 40, 0.1, SIZES_PX, MILD),)
+
+
+def make_stages(
+    phases: tuple[Phase, ...], training: FaceDataset, selection: FaceDataset | None, device: torch.device
+) -> list[Stage]:
     """Return the stages; ``selection`` is the half on which epochs are watched.
 
     Raises:
@@ -38,28 +57,37 @@ def make_stages(training: FaceDataset, selection: FaceDataset | None, device: to
     assert selection is not None
     stills, measure = read_stills(training, device), make_measure(selection, device)
     return [
-        make_stills_stage("stills", stills, STILL_EPOCHS, 0.1, SIZES_PX, STRONG, measure),
-        make_stills_stage("refine", stills, REFINE_EPOCHS, 0.05, SIZES_PX[-1:], MILD, measure),
+        *(
+            make_stills_stage(
+                phase.name, stills, phase.epochs, phase.learning_rate, phase.sizes_px, phase.strength, measure
+            )
+            for phase in phases
+        ),
         make_clips_stage(CLIP_EPOCHS, stills, selection),
     ]
 
 
-EXPERIMENTS = (
-    Experiment(
-        name="production",
-        title="production, small",
+def make_experiment(
+    name: str, title: str, network: NetworkConfig, phases: tuple[Phase, ...], measures_conditions: bool = False
+) -> Experiment:
+    return Experiment(
+        name=name,
+        title=title,
         group="production",
-        make_network=make_network,
-        make_stages=make_stages,
+        make_network=lambda: EmotionNet(network),
+        make_stages=partial(make_stages, phases),
         preprocess=standardise,
         config={
-            "still_epochs": STILL_EPOCHS,
-            "refine_epochs": REFINE_EPOCHS,
+            "network": network.to_dict(),
+            "phases": [asdict(phase) for phase in phases],
             "clip_epochs": CLIP_EPOCHS,
-            "sizes_px": SIZES_PX,
-            "network": NetworkConfig().to_dict(),
         },
         served=Served(InputContract(size_px=48, channels=1), WINDOW_LENGTH),
-        measures_conditions=True,
-    ),
+        measures_conditions=measures_conditions,
+    )
+
+
+EXPERIMENTS = (
+    make_experiment("production", "production, small", SMALL, SMALL_PHASES, measures_conditions=True),
+    make_experiment("base", "base", BASE, BASE_PHASES),
 )
