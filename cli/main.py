@@ -134,7 +134,7 @@ def migrate(database: Database = None) -> None:
 @app.command()
 def train(
     data: Annotated[Path, typer.Option(help="fer2013.csv, or a folder with it or with npz files per split.")],
-    experiment: Annotated[str, typer.Option(help="An experiment of training/experiments.")] = "production",
+    experiment: Annotated[str, typer.Option(help="An experiment of training/experiments.")] = "small",
     out: Annotated[Path | None, typer.Option(help="Run folder; one with a checkpoint is resumed.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
     device: Annotated[Device, typer.Option(help="Where to train.")] = Device.auto,

@@ -86,9 +86,13 @@ class FrameCNN(nn.Module):
         )
         self.dropout = nn.Dropout(config.dropout)
 
+    def compute_map(self, x: Tensor) -> Tensor:  # N 1 H W
+        """Return the last block's map (N C H' W')."""
+        features: Tensor = self.blocks(self.stem(x))
+        return features
+
     def forward(self, x: Tensor) -> Tensor:  # N 1 H W
-        x = self.blocks(self.stem(x))  # N C H' W'
-        features: Tensor = self.dropout(x.mean((2, 3)))  # N C
+        features: Tensor = self.dropout(self.compute_map(x).mean((2, 3)))  # N C
         return features
 
 

@@ -9,13 +9,14 @@ import pytest
 import torch
 
 from training.augmentation import MILD, augment_stills
-from training.experiments import Experiment, cnn, cnn_bilstm, list_experiments
+from training.experiments import Experiment, cnn, cnn_bilstm, cnn_bilstm_residual, find_experiment, list_experiments
 from training.networks.paper_a import CnnBilstm, serialise
 from training.run import run_experiment
 from training.settings_paper_a import OUR_SIZE, PAPER_SIZE, SMALL_SIZE, THREE_EMOTIONS
 from training.supervised import Setting
 
-EXPERIMENTS = {experiment.name: experiment for experiment in (*cnn.EXPERIMENTS, *cnn_bilstm.EXPERIMENTS)}
+MODULES = (cnn, cnn_bilstm, cnn_bilstm_residual)
+EXPERIMENTS = {experiment.name: experiment for module in MODULES for experiment in module.EXPERIMENTS}
 THREE = [name for name in EXPERIMENTS if name.endswith("-three")]
 
 
@@ -43,8 +44,10 @@ def read_setting(experiment: Experiment) -> dict[str, object]:
 CLAIMED = {
     "cnn_bilstm-paper": 0.794,
     "cnn_bilstm": 0.794,
+    "cnn_bilstm_residual": 0.794,
     "cnn_bilstm-paper-three": 0.89,
     "cnn_bilstm-three": 0.89,
+    "cnn_bilstm_residual-three": 0.89,
 }
 
 
@@ -109,6 +112,15 @@ def test_crops_that_ours_learns_from_give_the_sequence_of_whole_ones() -> None:
     assert learned.max() <= 255
     trunk = CnnBilstm(OUR_SIZE, 7).trunk
     assert trunk(learned[:, None]).shape == trunk(crops[:, None]).shape
+
+
+def test_the_residual_network_takes_the_weights_of_base() -> None:
+    experiment = EXPERIMENTS["cnn_bilstm_residual-three"]
+    assert experiment.starts_from == "base"
+    base = find_experiment("base").make_network().state_dict()
+    shapes = {name: tensor.shape for name, tensor in base.items() if name.startswith("cnn.")}
+    own = {name: tensor.shape for name, tensor in experiment.make_network().state_dict().items()}
+    assert shapes == {name: shape for name, shape in own.items() if name.startswith("cnn.")}
 
 
 @pytest.mark.parametrize(

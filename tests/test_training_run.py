@@ -4,13 +4,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
+from safetensors.torch import load_file
 
 from cli import train as train_command
 from contracts.errors import DataError, UsageError
 from contracts.model_card import read_card
 from models.predictor import EmotionPredictor
-from training.experiments import find_experiment, list_experiments
+from training.experiments import find_experiment
 from training.records import read_record
 from training.run import run_experiment
 
@@ -41,8 +43,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_smoke_run_trains_calibrates_and_writes_a_model_that_serves(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    train_command.run(data, "production", tmp_path / "run", 5, "cpu", 1, True)
-    path = tmp_path / "run" / "production-smoke.json"
+    train_command.run(data, "small", tmp_path / "run", 5, "cpu", 1, True)
+    path = tmp_path / "run" / "small-smoke.json"
     card = read_card(str(path))
     assert card.training["data_sets"]["Training"]["n"] == 512
     assert len(card.training["data_sets"]["PublicTest-A"]["sha256"]) == 64
@@ -58,7 +60,7 @@ def test_a_smoke_run_trains_calibrates_and_writes_a_model_that_serves(
     (rows,) = EmotionPredictor(str(path), "cpu").predict([np.zeros((16, 48, 48), np.uint8)], times_s)
     assert rows.shape == (16, 7)
     record = read_record(tmp_path / "run" / "record.json")
-    assert (record["experiment"], record["seed"], record["group"]) == ("production", 5, "production")
+    assert (record["experiment"], record["seed"], record["group"]) == ("small", 5, "production")
     assert [line["stage"] for line in record["curves"]] == ["stills", "refine", "clips"]
     figures = record["metrics"]["PublicTest-B"]
     assert figures["ferplus"]["accuracy"] == card.figures["PublicTest-B"]["ferplus"]["accuracy"]
@@ -68,7 +70,7 @@ def test_a_smoke_run_trains_calibrates_and_writes_a_model_that_serves(
     assert f"wrote {path}" in printed
 
     # A finished run goes straight to calibration and writes the same model again.
-    train_command.run(data, "production", tmp_path / "run", 5, "cpu", 1, True)
+    train_command.run(data, "small", tmp_path / "run", 5, "cpu", 1, True)
     assert "checkpoint.pt: the end" in capsys.readouterr().out
     assert read_card(str(path)).sha256 == card.sha256
 
@@ -78,21 +80,44 @@ def test_a_run_that_lost_power_between_stages_ends_in_the_same_model(data: Path,
         if line.startswith("stills 1/1"):
             raise KeyboardInterrupt
 
-    straight = run_experiment(
-        data, "production", tmp_path / "straight", threads=1, smoke=True, report=lambda line: None
-    )
+    straight = run_experiment(data, "small", tmp_path / "straight", threads=1, smoke=True, report=lambda line: None)
     with pytest.raises(KeyboardInterrupt):
-        run_experiment(data, "production", tmp_path / "cut", threads=1, smoke=True, report=lose_power)
-    resumed = run_experiment(data, "production", tmp_path / "cut", threads=1, smoke=True, report=lambda line: None)
+        run_experiment(data, "small", tmp_path / "cut", threads=1, smoke=True, report=lose_power)
+    resumed = run_experiment(data, "small", tmp_path / "cut", threads=1, smoke=True, report=lambda line: None)
     assert read_card(str(resumed)).sha256 == read_card(str(straight)).sha256
 
 
-def test_the_larger_network_becomes_a_model_that_serves_too(data: Path, tmp_path: Path) -> None:
-    path = run_experiment(data, "base", tmp_path, threads=1, smoke=True, report=lambda line: None)
-    assert read_card(str(path)).name == "base-smoke"
-    assert read_record(tmp_path / "record.json")["group"] == "production"
-    (rows,) = EmotionPredictor(str(path), "cpu").predict([np.zeros((2, 48, 48), np.uint8)], [[0.0, 0.1]])
-    assert rows.shape == (2, 7)
+def test_the_shipped_model_goes_on_from_small_and_learns_from_base(data: Path, tmp_path: Path) -> None:
+    for name in ("small", "base", "production"):
+        path = run_experiment(data, name, tmp_path / f"{name}-seed0", threads=1, smoke=True, report=lambda line: None)
+        assert read_card(str(path)).name == f"{name}-smoke"
+        (rows,) = EmotionPredictor(str(path), "cpu").predict([np.zeros((2, 48, 48), np.uint8)], [[0.0, 0.1]])
+        assert rows.shape == (2, 7)
+    record = read_record(tmp_path / "production-seed0" / "record.json")
+    assert (record["starts_from"], record["taught_by"]) == ("small", "base")
+    taught, small = (load_file(tmp_path / f"{name}-seed0/network.safetensors") for name in ("production", "small"))
+    # Two steps from where the other ended.
+    moved = taught["emotion_head.weight"] - small["emotion_head.weight"]
+    assert 0 < float(moved.abs().max()) < 0.1
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"production needs the weights of small, which are missing .* --experiment small --seed 3 first"),
+        (b"cut short", r"cannot be read as weights .* --experiment small --seed 3 first"),
+        ({"other": torch.zeros(2)}, r"has no weight that fits production\. Expected those of small"),
+    ],
+)
+def test_weights_to_begin_with_that_cannot_be_used_are_explained(
+    data: Path, tmp_path: Path, content: bytes | dict[str, torch.Tensor] | None, message: str
+) -> None:
+    weights = tmp_path / "small-seed3" / "network.safetensors"
+    if content is not None:
+        weights.parent.mkdir()
+        weights.write_bytes(content if isinstance(content, bytes) else safetensors.torch.save(content))
+    with pytest.raises(DataError, match=message):
+        run_experiment(data, "production", tmp_path / "production-seed3", seed=3, threads=1)
 
 
 def test_a_folder_never_goes_on_with_another_experiments_weights(data: Path, tmp_path: Path) -> None:
@@ -102,36 +127,42 @@ def test_a_folder_never_goes_on_with_another_experiments_weights(data: Path, tmp
         run_experiment(data, "cnn_bilstm-weighted", tmp_path, threads=1, smoke=True, report=lambda line: None)
 
 
-def test_the_shipped_experiments_plan_is_that_of_its_finished_run(data: Path) -> None:
+@pytest.mark.parametrize(
+    ("name", "plan"),
+    [
+        ("small", [("stills", 36), ("refine", 14), ("clips", 6)]),
+        ("base", [("stills", 36), ("clips", 6)]),
+        ("production", [("distil", 20), ("clips", 6)]),
+    ],
+)
+def test_the_plans_are_those_of_the_finished_runs(data: Path, name: str, plan: list[tuple[str, int]]) -> None:
     """A finished run folder is exported only while the plan stays what it was."""
-    experiment = find_experiment("production")
-    assert experiment in list_experiments()
     from training.datasets import read_dataset
 
-    stages = experiment.make_stages(
+    stages = find_experiment(name).make_stages(
         read_dataset(data, "Training"), read_dataset(data, "PublicTest-A"), torch.device("cpu")
     )
-    assert [(stage.name, stage.epochs) for stage in stages] == [("stills", 36), ("refine", 14), ("clips", 6)]
+    assert [(stage.name, stage.epochs) for stage in stages] == plan
 
 
 def test_one_file_under_two_names_cannot_be_trained_on(data: Path, tmp_path: Path) -> None:
     write_split(tmp_path / "faces.npz", 200, 2)
     with pytest.raises(DataError, match="Every image of PublicTest-A is also in Training"):
-        run_experiment(tmp_path / "faces.npz", "production", tmp_path / "run", smoke=True)
+        run_experiment(tmp_path / "faces.npz", "small", tmp_path / "run", smoke=True)
 
 
 def test_data_without_votes_cannot_be_trained_on(tmp_path: Path) -> None:
     write_split(tmp_path / "training.npz", 200, 0, with_votes=False)
     write_split(tmp_path / "publictest.npz", 60, 1, with_votes=False)
     with pytest.raises(DataError, match=r"Training has no FER\+ votes"):
-        run_experiment(tmp_path, "production", tmp_path / "run", smoke=True)
+        run_experiment(tmp_path, "small", tmp_path / "run", smoke=True)
 
 
 def test_too_few_faces_for_one_batch_are_refused(tmp_path: Path) -> None:
     write_split(tmp_path / "training.npz", 50, 0)
     write_split(tmp_path / "publictest.npz", 60, 1)
     with pytest.raises(DataError, match=r"Training has 50 faces\. Expected at least 128"):
-        run_experiment(tmp_path, "production", tmp_path / "run", smoke=True)
+        run_experiment(tmp_path, "small", tmp_path / "run", smoke=True)
 
 
 def test_an_unknown_experiment_names_the_known_ones(data: Path, tmp_path: Path) -> None:

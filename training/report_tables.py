@@ -84,11 +84,17 @@ def make_cost_table(rows: list[Row]) -> str:
                 f"{np.mean([record['seconds'] for record in records]) / 60:.1f}",
                 format_values([_find_ms_per_image(record) for record in records], digits=2),
                 f"{records[0]['parameters']:,}",
-                f"the weights of {records[0]['starts_from']}" if records[0]["starts_from"] else "random weights",
+                _describe_origin(records[0]),
             ]
         )
     titles = ("system", "seconds per epoch", "minutes of training", "ms per image", "parameters", "trained from")
     return make_table(titles, lines)
+
+
+def _describe_origin(record: dict[str, Any]) -> str:
+    origin = f"the weights of {record['starts_from']}" if record["starts_from"] else "random weights"
+    # Records of before there were teachers do not name one.
+    return f"{origin}, taught by {record['taught_by']}" if record.get("taught_by") else origin
 
 
 def make_recall_table(results: Results) -> str:

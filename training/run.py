@@ -166,8 +166,9 @@ def _train(run: Run, folder: Path, training: FaceDataset, selection: FaceDataset
     network = run.experiment.make_network().to(run.device)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if run.experiment.starts_from:
-        _start_from(network, run.experiment.starts_from, run)
-    stages = [_bound(stage, run) for stage in run.experiment.make_stages(training, selection, run.device)]
+        _load_weights(network, run.experiment.starts_from, run)
+    helpers = {"teacher": _find_teacher(run.experiment.taught_by, run)} if run.experiment.taught_by else {}
+    stages = [_bound(stage, run) for stage in run.experiment.make_stages(training, selection, run.device, **helpers)]
     identity = {
         "experiment": run.experiment.name,
         # As JSON has it: lists, no tuples.
@@ -180,20 +181,38 @@ def _train(run: Run, folder: Path, training: FaceDataset, selection: FaceDataset
     return trained
 
 
-def _start_from(network: nn.Module, experiment: str, run: Run) -> None:
-    """Give ``network`` the weights that a finished run of ``experiment`` has under the same names and shapes."""
-    path = RUNS_DIR / f"{experiment}-seed{run.seed}" / WEIGHTS_NAME
+def _find_teacher(experiment: str, run: Run) -> nn.Module:
+    """Return the trained network of ``experiment``, ready to be asked."""
+    teacher = find_experiment(experiment).make_network().to(run.device)
+    teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    _load_weights(teacher, experiment, run)
+    return teacher.eval()
+
+
+def _load_weights(network: nn.Module, experiment: str, run: Run) -> None:
+    """Give ``network`` the weights that the finished run of ``experiment`` with the same seed has under the same names
+    and shapes. That run's folder stands beside this one's or among ours. In a smoke run it may be absent.
+
+    Raises:
+        DataError: the weights are missing or damaged, or none of them fits.
+    """
+    name = f"{experiment}-seed{run.seed}"
+    beside = run.folder.parent / name / WEIGHTS_NAME
+    path = beside if beside.exists() else RUNS_DIR / name / WEIGHTS_NAME
+    again = f"Run emotrace train --experiment {experiment} --seed {run.seed} first."
     if not path.exists():
         if run.smoke:
             return
-        raise DataError(
-            f"{run.name} begins with the weights of {experiment}, which are missing ({path}). Run emotrace train "
-            f"--experiment {experiment} --seed {run.seed} first."
-        )
-    known = safetensors.torch.load_file(path)
+        raise DataError(f"{run.name} needs the weights of {experiment}, which are missing ({path}). {again}")
+    try:
+        known = safetensors.torch.load_file(path)
+    except (safetensors.SafetensorError, OSError) as error:
+        raise DataError(f"{path} cannot be read as weights ({error}). {again}") from None
     own = network.state_dict()
-    own.update({name: known[name] for name in own if name in known and known[name].shape == own[name].shape})
-    network.load_state_dict(own)
+    fitting = {name: known[name] for name in own if name in known and known[name].shape == own[name].shape}
+    if not fitting:
+        raise DataError(f"{path} has no weight that fits {run.name}. Expected those of {experiment}. {again}")
+    network.load_state_dict({**own, **fitting})
 
 
 def _describe(run: Run, network: nn.Module, data_sets: dict[str, FaceDataset], *folders: Path) -> dict[str, Any]:
@@ -213,6 +232,7 @@ def _describe(run: Run, network: nn.Module, data_sets: dict[str, FaceDataset], *
         "claim_note": experiment.claim_note,
         "config": experiment.config,
         "starts_from": experiment.starts_from,
+        "taught_by": experiment.taught_by,
         "seed": run.seed,
         "data_sets": {name: {"n": len(faces), "sha256": faces.compute_sha256()} for name, faces in data_sets.items()},
         "parameters": sum(parameter.numel() for parameter in network.parameters()),

@@ -1,4 +1,4 @@
-"""How an ``EmotionNet``'s CNN learns from stills: FER+ votes and original labels at once, and from teachers.
+"""How an ``EmotionNet``'s CNN learns from stills: FER+ votes and original labels at once, and from a teacher.
 
 Each picture has two targets, one for each head: the distribution of FER+'s votes, and FER2013's original label.
 """
@@ -22,7 +22,7 @@ from training.evaluation import select_labelled
 BATCH = 128
 # Rarer emotions weigh more, by this power of their rarity: without it disgust is hardly ever named.
 RARITY_POWER = 0.25
-# What teachers say is softened and weighs against the labels so (Hinton et al. 2015).
+# What a teacher says is softened and weighs against the labels so (Hinton et al. 2015).
 TEACHER_TEMPERATURE = 2.0
 TEACHER_SHARE = 0.7
 
@@ -70,13 +70,17 @@ def make_stills_stage(
     learning_rate: float,
     sizes_px: Sequence[int],
     strength: Strength,
+    label_smoothing: float,
     measure: Callable[[EmotionNet], dict[str, float]],
-    teachers: Sequence[EmotionNet] = (),
+    teacher: EmotionNet | None = None,
 ) -> Stage:
     """Return the stage that trains the CNN and both heads; the crops' sizes take equal shares of the epochs.
 
-    With ``teachers``, most of the loss is the distance to the mean of what they say of the same augmented crops.
+    ``label_smoothing`` is the share of each original label that is spread over all emotions: one annotator's word is
+    less sure than ten votes. With a ``teacher``, most of the loss is the distance to what it says of the same crops.
     """
+
+    labels_smoothed = stills.labels * (1 - label_smoothing) + label_smoothing / len(EMOTIONS)
 
     def make_losses(network: EmotionNet, epoch: int, generator: Generator) -> Iterator[Tensor]:
         size_px = sizes_px[epoch * len(sizes_px) // epochs]
@@ -85,14 +89,12 @@ def make_stills_stage(
             crops = standardise(augment_stills(stills.images[batch].float(), size_px, generator, strength))
             votes, labels = _answer(network, crops)
             loss = _compare(votes, stills.votes[batch], stills.vote_weights) + _compare(
-                labels, stills.labels[batch], stills.label_weights
+                labels, labels_smoothed[batch], stills.label_weights
             )
-            if teachers:
+            if teacher is not None:
                 with torch.no_grad():
-                    said = [_answer(teacher, crops) for teacher in teachers]
-                distance = sum(
-                    _follow(logits, [of_one[head] for of_one in said]) for head, logits in enumerate((votes, labels))
-                )
+                    said = _answer(teacher, crops)
+                distance = _follow(votes, said[0]) + _follow(labels, said[1])
                 loss = (1 - TEACHER_SHARE) * loss + TEACHER_SHARE * distance
             yield loss
 
@@ -160,8 +162,8 @@ def _compare(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     return (losses * weight).sum() / weight.sum()
 
 
-def _follow(logits: Tensor, teachers: list[Tensor]) -> Tensor:
-    """Return the divergence of logits (N K) from the teachers' mean probabilities, both softened."""
-    wanted = torch.stack([(said / TEACHER_TEMPERATURE).softmax(-1) for said in teachers]).mean(0)
+def _follow(logits: Tensor, said: Tensor) -> Tensor:
+    """Return the divergence of logits (N K) from the teacher's probabilities, both softened."""
+    wanted = (said / TEACHER_TEMPERATURE).softmax(-1)
     found = (logits / TEACHER_TEMPERATURE).log_softmax(-1)
     return TEACHER_TEMPERATURE**2 * functional.kl_div(found, wanted, reduction="batchmean")

@@ -12,18 +12,16 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Literal
 
-import torch
 from torch import nn
 
 from contracts.emotions import EMOTIONS
 from contracts.errors import UsageError
 from contracts.model_card import InputContract
-from training.datasets import FaceDataset
 from training.engine import Stage
 from training.supervised import Preprocess
 
-# The stages for (training faces, faces to select on or None, device).
-MakeStages = Callable[[FaceDataset, FaceDataset | None, torch.device], list[Stage]]
+# The stages for (training faces, faces to select on or None, device), and the trained ``teacher`` where there is one.
+MakeStages = Callable[..., list[Stage]]
 
 
 @dataclass(frozen=True)
@@ -41,7 +39,8 @@ class Experiment:
     ``network(preprocess(crops))`` gives logits (N K) in the order of ``labels``, which name the classes of ``data``
     that it learns. ``group`` is the table it belongs to, ``title`` its words there; ``claim`` is the accuracy that the
     paper states, ``claim_note`` what one must know of that. ``config`` goes into the run record. ``starts_from`` names
-    an experiment whose trained weights it begins with, where shapes agree. ``served`` marks an
+    an experiment whose trained weights it begins with, where shapes agree; ``taught_by`` one whose trained network
+    ``make_stages`` takes as ``teacher``. ``served`` marks an
     ``EmotionNet`` that becomes a model with a card. ``measures_conditions`` marks a headline system, which is also
     measured under the conditions of ``training.conditions``.
     """
@@ -58,6 +57,7 @@ class Experiment:
     claim_note: str = ""
     config: dict[str, object] = field(default_factory=dict)
     starts_from: str | None = None
+    taught_by: str | None = None
     served: Served | None = None
     measures_conditions: bool = False
 

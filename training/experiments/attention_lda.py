@@ -31,6 +31,7 @@ from training.settings_paper_b import (
     CKPLUS,
     CKPLUS_HEAD,
     CKPLUS_SCRATCH,
+    CKPLUS_SHORT,
     CLAIM,
     CLAIM_NOTE,
     OURS,
@@ -89,7 +90,7 @@ EXPERIMENTS = (
             f"attention_lda-{name}-ckplus",
             f"{TITLE}: {words}, from FER2013's few epochs",
             system,
-            CKPLUS,
+            CKPLUS_SHORT,
             CKPLUS_HEAD,
             starts_from=f"attention_lda-{name}",
         )

@@ -1,13 +1,17 @@
 """The shipped model: a compact CNN trained on stills, then a bidirectional LSTM with attention over clips.
 
-Stage ``stills`` trains the CNN with two heads: FER+ vote distributions (soft targets) and FER2013's original labels.
-Its epochs grow from small crops to large ones, which takes a quarter of the time off (progressive learning, Tan and
-Le 2021). Stage ``refine`` goes on with a milder augmentation: after the first stage the network knows what it trained
-on hardly better than what it never saw. Stage ``clips`` freezes the CNN and trains the temporal part on clips made from
-stills, at any rate, with frames spoilt and expressions changing.
+Three experiments, to be run in this order with one seed:
 
-``base`` is wider and deeper: a block more, at full resolution, and 1.7 times the arithmetic, too much for a CPU that
-follows cameras. It is meant for GPUs and as a teacher; neither was tried yet. Its augmentation is mild from the start.
+- ``small`` trains the shipped size alone. Stage ``stills`` trains the CNN with two heads: FER+ vote distributions (soft
+  targets) and FER2013's original labels. Its epochs grow from small crops to large ones, which takes a quarter of the
+  time off (progressive learning, Tan and Le 2021). Stage ``refine`` goes on with a milder augmentation: after the first
+  stage the network knows what it trained on hardly better than what it never saw.
+- ``base`` is wider and deeper: a block more, at full resolution, and 1.7 times the arithmetic, too much for a CPU that
+  follows cameras. It is meant for GPUs and as a teacher. Its augmentation is mild from the start.
+- ``production`` goes on from ``small`` and learns what ``base`` says of each augmented crop, beside the labels.
+
+Each ends with stage ``clips``, which freezes the CNN and trains the temporal part on clips made from stills, at any
+rate, with frames spoilt and expressions changing.
 """
 
 from dataclasses import asdict, dataclass
@@ -40,14 +44,20 @@ class Phase:
     learning_rate: float
     sizes_px: tuple[int, ...]
     strength: Strength
+    label_smoothing: float = 0.0
 
 
 SMALL_PHASES = (Phase("stills", 36, 0.1, SIZES_PX, STRONG), Phase("refine", 14, 0.05, SIZES_PX[-1:], MILD))
-BASE_PHASES = (Phase("stills", 40, 0.1, SIZES_PX, MILD),)
+BASE_PHASES = (Phase("stills", 36, 0.1, SIZES_PX, MILD, label_smoothing=0.1),)
+TAUGHT_PHASES = (Phase("distil", 20, 0.05, SIZES_PX[-1:], MILD, label_smoothing=0.1),)
 
 
 def make_stages(
-    phases: tuple[Phase, ...], training: FaceDataset, selection: FaceDataset | None, device: torch.device
+    phases: tuple[Phase, ...],
+    training: FaceDataset,
+    selection: FaceDataset | None,
+    device: torch.device,
+    teacher: EmotionNet | None = None,
 ) -> list[Stage]:
     """Return the stages; ``selection`` is the half on which epochs are watched.
 
@@ -59,7 +69,15 @@ def make_stages(
     return [
         *(
             make_stills_stage(
-                phase.name, stills, phase.epochs, phase.learning_rate, phase.sizes_px, phase.strength, measure
+                phase.name,
+                stills,
+                phase.epochs,
+                phase.learning_rate,
+                phase.sizes_px,
+                phase.strength,
+                phase.label_smoothing,
+                measure,
+                teacher,
             )
             for phase in phases
         ),
@@ -68,7 +86,13 @@ def make_stages(
 
 
 def make_experiment(
-    name: str, title: str, network: NetworkConfig, phases: tuple[Phase, ...], measures_conditions: bool = False
+    name: str,
+    title: str,
+    network: NetworkConfig,
+    phases: tuple[Phase, ...],
+    starts_from: str | None = None,
+    taught_by: str | None = None,
+    measures_conditions: bool = False,
 ) -> Experiment:
     return Experiment(
         name=name,
@@ -82,12 +106,23 @@ def make_experiment(
             "phases": [asdict(phase) for phase in phases],
             "clip_epochs": CLIP_EPOCHS,
         },
+        starts_from=starts_from,
+        taught_by=taught_by,
         served=Served(InputContract(size_px=48, channels=1), WINDOW_LENGTH),
         measures_conditions=measures_conditions,
     )
 
 
 EXPERIMENTS = (
-    make_experiment("production", "production, small", SMALL, SMALL_PHASES, measures_conditions=True),
+    make_experiment(
+        "production",
+        "production, small, taught by base",
+        SMALL,
+        TAUGHT_PHASES,
+        starts_from="small",
+        taught_by="base",
+        measures_conditions=True,
+    ),
+    make_experiment("small", "small, without a teacher", SMALL, SMALL_PHASES),
     make_experiment("base", "base", BASE, BASE_PHASES),
 )

@@ -1,5 +1,7 @@
 """Paper A's networks: a CNN on its own, and the same convolutions read as a sequence by a bidirectional LSTM.
 
+A third one reads the convolutions of this project's own network in the same way.
+
 Tensor lines end with their shape: N crops, H and W pixels, C channels or features, T steps of the sequence, K classes.
 """
 
@@ -8,6 +10,8 @@ from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor, nn
+
+from models.networks import FrameCNN, NetworkConfig
 
 # The side of FER2013's crops; dense layers are as wide as the map of such a crop.
 CROP_PX = 48
@@ -41,6 +45,19 @@ class PaperAConfig:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class ResidualConfig:
+    """The numbers of a ``ResidualCnnBilstm``: those of the project's CNN, then as in ``PaperAConfig``."""
+
+    cnn: NetworkConfig
+    dropout: float = 0.3
+    dense: int = 128
+    lstm_hidden: int = 128
+
+    def to_dict(self) -> dict[str, object]:
+        return asdict(self)
+
+
 def make_trunk(config: PaperAConfig) -> nn.Sequential:
     """Return the convolutions that both networks share: crops (N 1 H W) in, maps (N C h w) out.
 
@@ -59,7 +76,7 @@ def make_trunk(config: PaperAConfig) -> nn.Sequential:
     return nn.Sequential(*layers, nn.Dropout(config.dropout))
 
 
-def make_head(features: int, config: PaperAConfig, num_classes: int) -> nn.Sequential:
+def make_head(features: int, config: PaperAConfig | ResidualConfig, num_classes: int) -> nn.Sequential:
     """Return the dense layer and the one before the softmax, which the loss contains."""
     return nn.Sequential(
         nn.Linear(features, config.dense),
@@ -107,6 +124,25 @@ class CnnBilstm(nn.Module):
         self.head = make_head(2 * config.lstm_hidden, config, num_classes)
 
     def forward(self, crops: Tensor) -> Tensor:  # N 1 H W
-        _, (states, _) = self.lstm(serialise(self.trunk(crops)))  # 2 N C
-        logits: Tensor = self.head(torch.cat((states[0], states[1]), -1))
-        return logits
+        return read_map(self.trunk(crops), self.lstm, self.head)
+
+
+class ResidualCnnBilstm(nn.Module):
+    """The same on the residual convolutions of ``EmotionNet``, under its names, so that its weights can be taken."""
+
+    def __init__(self, config: ResidualConfig, num_classes: int) -> None:
+        super().__init__()
+        self.config = config
+        self.cnn = FrameCNN(config.cnn)
+        self.lstm = nn.LSTM(config.cnn.block_channels[-1], config.lstm_hidden, batch_first=True, bidirectional=True)
+        self.head = make_head(2 * config.lstm_hidden, config, num_classes)
+
+    def forward(self, crops: Tensor) -> Tensor:  # N 1 H W
+        return read_map(self.cnn.dropout(self.cnn.compute_map(crops)), self.lstm, self.head)
+
+
+def read_map(maps: Tensor, lstm: nn.LSTM, head: nn.Sequential) -> Tensor:  # N C h w
+    """Return the logits (N K) of maps: serialised, read in both directions, the last states into the dense layers."""
+    _, (states, _) = lstm(serialise(maps))  # 2 N C
+    logits: Tensor = head(torch.cat((states[0], states[1]), -1))
+    return logits
