@@ -50,6 +50,7 @@ def run(
     run_folder: Path | None = None,
     without_duplicates: bool = False,
     conditions: bool = False,
+    attention: Path | None = None,
 ) -> None:
     """Evaluate ``model``, or the finished run in ``run_folder``, on ``split`` of ``data`` and print it.
 
@@ -57,7 +58,7 @@ def run(
     ``labels`` is ferplus or fer2013. Without a ``backend`` the one that serves is measured, by the settings.
     ``without_duplicates`` leaves out the faces that are nearly in the data's Training split. ``conditions`` measures
     also under what a camera in use meets. ``picture`` is a path to draw some faces to, or with ``conditions`` one
-    face under all of them.
+    face under all of them. ``attention`` is a path to draw where a run of paper B looks.
 
     Raises:
         UsageError: an argument cannot be used.
@@ -68,6 +69,8 @@ def run(
     chosen: BackendChoice = backend or read_settings().backend
     if run_folder is not None and model is not None:
         raise UsageError("Both --model and --run were given. Give one of them.")
+    if attention is not None and run_folder is None:
+        raise UsageError("--attention draws where a run of paper B looks. Give its folder with --run.")
     trained = _read_run(run_folder, device, chosen) if run_folder is not None else None
     if trained is not None and trained.experiment.data == "ckplus":
         if split or without_duplicates or conditions:
@@ -99,6 +102,8 @@ def run(
             draw_conditions(found.classifier, found.faces, kind, picture)
         else:
             draw_faces(found.answers, picture)
+    if attention is not None and trained is not None:
+        trained.draw_attention(found.faces, attention)
 
 
 def _read_run(folder: Path, device: str, backend: BackendChoice) -> "TrainedRun":

@@ -182,6 +182,9 @@ def evaluate(
         Path | None,
         typer.Option(help="Also draw random faces and predictions to this PNG; with --conditions, a face under each."),
     ] = None,
+    attention: Annotated[
+        Path | None, typer.Option(help="With --run of paper B's networks: also draw where its attention looks.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure a model, or a finished training run, on labelled face crops."""
@@ -199,6 +202,7 @@ def evaluate(
         run_folder=run_folder,
         without_duplicates=without_duplicates,
         conditions=conditions,
+        attention=attention,
     )
 
 

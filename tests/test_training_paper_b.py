@@ -12,8 +12,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.svm import LinearSVC
 from torch.nn import functional
 
-from contracts.errors import UsageError
-from training.attention_maps import draw_attention
+from contracts.errors import DataError, UsageError
+from training.attention_maps import average_attention, draw_attention
 from training.centre_loss import CentreLoss
 from training.ckplus import CKPLUS_LABELS
 from training.contrast import filter_median, filter_median_of_tensors, normalise_contrast, preprocess
@@ -275,6 +275,25 @@ def test_a_run_cut_anywhere_ends_in_the_same_weights_and_they_give_its_final_ans
     with torch.no_grad():
         expected = network.head(network.projection(network.compute_features(x)))
         assert torch.equal(network(x), expected)
+
+
+def test_the_mean_attention_of_each_emotion_sums_to_one(data: Path) -> None:
+    faces = read_dataset(data, "PublicTest")
+    found = average_attention(find_experiment("attention_lda").make_network().eval(), faces, torch.device("cpu"))
+    assert found is not None
+    assert set(found) == {faces.label_names[label] for label in faces.labels}
+    assert all(len(weights) == 10 and sum(weights) == pytest.approx(1, abs=1e-3) for weights in found.values())
+    assert average_attention(find_experiment("cnn_svm").make_network().eval(), faces, torch.device("cpu")) is None
+
+
+def test_features_that_diverged_are_not_fitted(data: Path) -> None:
+    experiment = find_experiment("attention_lda")
+    network = experiment.make_network()
+    torch.nn.init.constant_(network.attention.key.weight, float("nan"))
+    stage = experiment.make_stages(read_dataset(data, "Training"), None, torch.device("cpu"))[-1]
+    assert stage.begin is not None
+    with pytest.raises(DataError, match="the training diverged"):
+        stage.begin(network)
 
 
 def test_a_picture_shows_where_the_attention_looks(data: Path, tmp_path: Path) -> None:

@@ -236,6 +236,34 @@ def test_a_damaged_record_or_note_is_named(tmp_path: Path) -> None:
         write_report(tmp_path, tmp_path / "out")
 
 
+def test_a_record_that_lacks_something_is_named_and_so_is_what_it_lacks(tmp_path: Path) -> None:
+    record = make_record("cnn")
+    del record["metrics"]["PublicTest-B"]["fer2013"]["macro_f1"]
+    write_record(tmp_path / "cnn-seed0.json", record)
+    with pytest.raises(DataError, match=r"cnn-seed0\.json is no whole run record .*macro_f1.* Run the training again"):
+        write_report(tmp_path, tmp_path / "out")
+    write_record(tmp_path / "cnn-seed0.json", {"kind": "odd"})
+    with pytest.raises(DataError, match=r"kind is 'odd', expected training or temporal"):
+        write_report(tmp_path, tmp_path / "out")
+
+
+def test_a_record_that_cannot_be_written_loses_nothing(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"figure that is no number: the training diverged"):
+        write_record(tmp_path / "cnn-seed0.json", {"seconds": float("nan")})
+    assert not (tmp_path / "cnn-seed0.json").exists()
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match=r"cannot be written .* what is trained is kept"):
+        write_record(tmp_path / "file" / "cnn-seed0.json", {"seconds": 1.0})
+
+
+def test_attention_is_shown_where_a_record_has_it(tmp_path: Path) -> None:
+    weights = {"happy": [0.2, 0.8], "sad": [0.5, 0.5]}
+    write_record(tmp_path / "records" / "a.json", make_record("attention_lda", group="paper B", attention=weights))
+    section = find_section(write_report(tmp_path / "records", tmp_path / "out").read_text(), "Attention")
+    assert "figures/attention.png" in section
+    assert (tmp_path / "out" / "figures" / "attention.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_a_folder_that_cannot_be_written_is_said_plainly(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match=r"cannot be written .* Give another --out"):

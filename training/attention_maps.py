@@ -1,4 +1,4 @@
-"""A picture of where a network of paper B looks: its attention's weights as heat maps on the faces."""
+"""Where a network of paper B looks: its attention's weights as heat maps on faces, and their means by emotion."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import torch
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from torch import Tensor, nn
 from torch.nn import functional
 
 from contracts.errors import UsageError
@@ -15,13 +16,39 @@ from training.datasets import FaceDataset
 from training.experiments import Experiment
 from training.networks.paper_b import SequenceNet
 from training.picture import RIGHT_COLOUR, WRONG_COLOUR
-from training.supervised import compute_logits
+from training.supervised import EVALUATION_BATCH, compute_logits
 
 ROWS, COLUMNS = 3, 8
 
 
 @torch.no_grad()
-def draw_attention(network: SequenceNet, experiment: Experiment, faces: FaceDataset, path: Path, seed: int = 0) -> None:
+def compute_attention(network: nn.Module, images: Tensor) -> Tensor | None:
+    """Return the weights (N T) that ``network``'s attention gives to the rows of ``images`` (N H W, uint8), from top to
+    bottom, or None where it has no attention.
+    """
+    if not isinstance(network, SequenceNet) or not network.config.attention:
+        return None
+    parts = [network.read_sequence(preprocess(part))[1] for part in torch.split(images, EVALUATION_BATCH)]
+    return torch.cat([part.float() for part in parts if part is not None])
+
+
+def average_attention(network: nn.Module, faces: FaceDataset, device: torch.device) -> dict[str, list[float]] | None:
+    """Return the mean weight of each row over the faces of each class, by its name; None without attention."""
+    weights = compute_attention(network, torch.from_numpy(faces.images).to(device))
+    if weights is None:
+        return None
+    labels = torch.from_numpy(faces.labels).to(device)
+    return {
+        name: [round(value, 4) for value in weights[labels == index].mean(0).tolist()]
+        for index, name in enumerate(faces.label_names)
+        if bool((labels == index).any())
+    }
+
+
+@torch.no_grad()
+def draw_attention(
+    network: nn.Module | None, experiment: Experiment, faces: FaceDataset, path: Path, seed: int = 0
+) -> None:
     """Draw random ``faces``, the same for the same ``seed``, under the weights that the network's attention gives them.
 
     The sequence is the map's rows, so a face has bands: the brighter, the more weight, on one scale for all faces.
@@ -33,10 +60,10 @@ def draw_attention(network: SequenceNet, experiment: Experiment, faces: FaceData
     number = min(ROWS * COLUMNS, len(faces))
     chosen = np.sort(np.random.default_rng(seed).choice(len(faces), number, replace=False))
     images, truth = torch.from_numpy(faces.images[chosen]), faces.labels[chosen]
+    weights = compute_attention(network, images) if network is not None else None
+    if network is None or weights is None:
+        raise UsageError(f"{experiment.name} has no attention to draw. Choose a run of attention_lda or acnn_lstm.")
     said = compute_logits(network, images, preprocess).argmax(-1).tolist()
-    _, weights = network.read_sequence(preprocess(images))
-    if weights is None:
-        raise UsageError(f"{experiment.name} has no attention to draw. Choose attention_lda or acnn_lstm.")
     bands = functional.interpolate(weights[:, None], images.shape[1], mode="linear")[:, 0]  # N H
 
     figure = Figure(figsize=(COLUMNS * 1.5, ROWS * 1.95), layout="constrained")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from models.predictor import EmotionPredictor
+from training.attention_maps import average_attention
 from training.conditions import measure_conditions
 from training.datasets import REPORTED, TRAINING, FaceDataset
 from training.duplicates import MAX_DISTANCE, compute_hashes, count_duplicates, find_near
@@ -55,6 +56,9 @@ def measure_faces(
         "ms_per_image": ms_per_image,
         **_measure_without_duplicates(answers, splits),
     }
+    attention = average_attention(network, reported, device)
+    if attention is not None:
+        record["attention"] = attention
     if experiment.measures_conditions:
         # A model that serves answers FER+'s question; what a paper reports is about the original labels.
         kind: Labels = "ferplus" if experiment.served is not None else "fer2013"

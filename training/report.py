@@ -6,7 +6,7 @@ from typing import Any
 
 from contracts.emotions import EMOTIONS
 from contracts.errors import OutputError
-from training.report_figures import draw_claims, draw_conditions, draw_confusions, draw_curves
+from training.report_figures import draw_attention_means, draw_claims, draw_conditions, draw_confusions, draw_curves
 from training.report_tables import (
     list_with_conditions,
     make_condition_table,
@@ -60,6 +60,7 @@ def write_report(records: Path, out: Path) -> Path:
         *((group[0].upper() + group[1:], _tell_group(results, group, figures)) for group in GROUPS),
         ("Recall by emotion", _tell_recall(results)),
         ("Conditions", _tell_conditions(results, figures)),
+        ("Attention", _tell_attention(results, figures)),
         ("Claims that could not be reproduced, and what was tried", _tell_claims(results)),
         ("Emotion over time", make_temporal_section(results.temporal, figures)),
         ("Near-duplicates between splits", _tell_duplicates(results)),
@@ -151,6 +152,19 @@ def _tell_conditions(results: Results, figures: Path) -> list[str]:
     ):
         parts += [f"**{title}**", make_condition_table(rows, key, digits)]
     return parts
+
+
+def _tell_attention(results: Results, figures: Path) -> list[str]:
+    rows = [row for row in results.rows if row.records and row.records[0].get("attention")]
+    if not rows:
+        return []
+    draw_attention_means(rows, figures / "attention.png")
+    return [
+        "Paper B's attention weighs the rows of the CNN's map. Below are its mean weights over PublicTest-B, by "
+        "original label, first seed. `emotrace evaluate --data DATA --run FOLDER --attention MAPS.png` draws them on "
+        "single faces, which the data set's terms do not allow here.",
+        _show("attention.png", "Mean attention by row of the face and emotion"),
+    ]
 
 
 def _tell_claims(results: Results) -> list[str]:

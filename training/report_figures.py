@@ -109,6 +109,26 @@ def draw_conditions(rows: Sequence[Row], path: Path) -> None:
     _write(figure, path)
 
 
+def draw_attention_means(rows: Sequence[Row], path: Path) -> None:
+    """Draw the mean weight that attention gives to each row of the map, by true emotion, for the first seed."""
+    figure = Figure(figsize=(4.2 * len(rows) + 0.8, 4.4), layout="constrained")
+    panels = figure.subplots(1, len(rows), squeeze=False)[0]
+    tables = [np.array(list(row.records[0]["attention"].values())).T for row in rows]  # of T steps and K emotions
+    highest = max(float(table.max()) for table in tables)
+    for axis, row, table in zip(panels, rows, tables, strict=True):
+        heat = axis.imshow(table, cmap="inferno", vmin=0, vmax=highest, aspect="auto")
+        names = list(row.records[0]["attention"])
+        axis.set_xticks(np.arange(len(names)), names, rotation=45, ha="right", rotation_mode="anchor", fontsize=8)
+        for tick, name in zip(axis.get_xticklabels(), names, strict=True):
+            tick.set_color(COLOURS.get(name, "#333333"))
+        axis.set_yticks([0, len(table) - 1], ["forehead", "chin"], fontsize=8)
+        axis.set_title(_shorten(row.title, 44), fontsize=9)
+        axis.tick_params(length=0)
+        axis.spines[:].set_visible(False)
+    figure.colorbar(heat, ax=panels.tolist(), shrink=0.8, label="mean weight of a row of the map")
+    _write(figure, path)
+
+
 def _draw_confusion(axis: Axes, counts: NDArray[np.int64], row: Row) -> None:
     total = counts.sum(1, keepdims=True)
     shares = np.divide(counts, total, out=np.zeros(counts.shape), where=total > 0)

@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from contracts.emotions import EMOTIONS
+from contracts.errors import DataError
 from training.augmentation import draw_uniform, warp
 from training.centre_loss import CentreLoss
 from training.ckplus import CKPLUS_LABELS
@@ -184,6 +185,11 @@ def make_fitted_stage(
 
     def begin(network: SequenceNet) -> None:
         found = compute_features(network, training, device)
+        if not bool(found.isfinite().all()):
+            raise DataError(
+                "The features are no finite numbers: the training diverged, so nothing can be fitted. Lower its "
+                "rate, and start over in another --out."
+            )
         fit = fit_svm if system.network.fitted == "svm" else fit_lda
         size = network.projection.out_features
         weight, bias = fit(found.cpu().double().numpy(), training.labels, size)

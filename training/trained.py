@@ -15,6 +15,7 @@ from contracts.errors import DataError, UsageError
 from models.backends import BackendChoice
 from models.predictor import EmotionPredictor, find_device
 from training.ckplus import read_ckplus
+from training.datasets import FaceDataset
 from training.evaluation import Answers, Classifier, Labels, ServedClassifier, answer
 from training.experiments import Experiment, find_experiment
 from training.records import read_record
@@ -34,12 +35,13 @@ class TrainedClassifier:
     def __init__(self, experiment: Experiment, network: nn.Module, device: torch.device, name: str = "") -> None:
         self.name = name or experiment.name
         self.label_names = experiment.labels
-        self._network, self._preprocess, self._device = network, experiment.preprocess, device
+        self.network = network
+        self._preprocess, self._device = experiment.preprocess, device
 
     def compute_logits(self, images: NDArray[np.uint8], _: Labels) -> NDArray[np.float32]:
         """Return the logits (N K) of each image."""
         on_device = torch.from_numpy(images).to(self._device)
-        logits: NDArray[np.float32] = compute_logits(self._network, on_device, self._preprocess).cpu().numpy()
+        logits: NDArray[np.float32] = compute_logits(self.network, on_device, self._preprocess).cpu().numpy()
         return logits
 
 
@@ -65,6 +67,17 @@ class TrainedRun:
             )
         folds = zip(self.classifiers, ckplus.make_folds(), strict=False)
         return [answer(classifier, tested, "own") for classifier, (_, tested) in folds]
+
+    def draw_attention(self, faces: FaceDataset, path: Path) -> None:
+        """Draw where the network, or the first fold's, looks on some of ``faces``.
+
+        Raises:
+            UsageError: it has no attention, or the path cannot be written.
+        """
+        from training.attention_maps import draw_attention  # matplotlib takes a moment to load
+
+        first = self.classifiers[0]
+        draw_attention(first.network if isinstance(first, TrainedClassifier) else None, self.experiment, faces, path)
 
 
 def read_run(folder: Path, device: str, backend: BackendChoice) -> TrainedRun:
