@@ -40,10 +40,10 @@ OURS = Setting(epochs=14, batch=64, learning_rate=0.002, one_cycle=True, label_s
 # All that is compared with each other has the same few epochs.
 SHORT = replace(OURS, epochs=3)
 # Adam at its usual rate, no augmentation; the paper's number of epochs would take too long here.
-PAPER = Setting(epochs=6, batch=64, learning_rate=0.001)
+PAPER = Setting(epochs=4, batch=64, learning_rate=0.001)
 CKPLUS = Setting(epochs=12, batch=32, learning_rate=0.001, one_cycle=True, augment=True)
-CKPLUS_SHORT = replace(CKPLUS, epochs=5)
-CKPLUS_SCRATCH = replace(CKPLUS, epochs=15, learning_rate=0.002)
+CKPLUS_SHORT = replace(CKPLUS, epochs=4)
+CKPLUS_SCRATCH = replace(CKPLUS, learning_rate=0.002)
 HEAD = Setting(epochs=8, batch=256, learning_rate=0.01, one_cycle=True)
 # A fold of CK+ has a thirtieth of FER2013's images.
 CKPLUS_HEAD = replace(HEAD, epochs=20, batch=64)
