@@ -23,8 +23,8 @@ VideoPacket: TypeAlias = "av.Packet[av.video.stream.VideoStream]"
 _MAX_DEMUX_ERRORS = 1000
 # A packet is given up after this many later pictures: a few, because damage can change their order by one or two;
 # as many as H.264 and HEVC may reorder where the pts are guessed.
-_PATIENCE = 2
-_PATIENCE_WITHOUT_PTS = 16
+PATIENCE = 2
+PATIENCE_WITHOUT_PTS = 16
 
 
 @dataclass(frozen=True)
@@ -84,12 +84,12 @@ class FrameReader:
         self, container: av.container.InputContainer, stream: av.video.stream.VideoStream
     ) -> Iterator[Frame | UndecodablePacket]:
         has_pts = container.format.name not in FORMATS_WITHOUT_PTS
-        waiting = _WaitingPackets(_PATIENCE if has_pts else _PATIENCE_WITHOUT_PTS)
-        for packet in _demux(container, stream):
-            if packet.size and not _is_hidden(packet, stream.codec_context.name):
+        waiting = WaitingPackets(PATIENCE if has_pts else PATIENCE_WITHOUT_PTS)
+        for packet in demux(container, stream):
+            if packet.size and not is_hidden(packet, stream.codec_context.name):
                 self.num_packets += 1
                 waiting.add(packet.pts)
-            for picture in _decode(packet):
+            for picture in decode_packet(packet):
                 if not waiting:
                     self.num_packets += 1  # a second picture in one packet counts as one of its own
                 yield from map(self._make_undecodable, waiting.take(picture.pts))
@@ -113,7 +113,7 @@ class FrameReader:
         return Frame(index, pts, self.clock.to_seconds(pts), image, is_repaired)
 
 
-class _WaitingPackets:
+class WaitingPackets:
     """Packets whose picture has not come out of the decoder yet, by their pts.
 
     Decoders give pictures in order of presentation, so a packet that was passed over is lost; it is given up when
@@ -157,7 +157,7 @@ class _WaitingPackets:
         return [*sorted(self._num_passed), *[None] * self._num_unknown]
 
 
-def _demux(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> Iterator[VideoPacket]:
+def demux(container: av.container.InputContainer, stream: av.video.stream.VideoStream) -> Iterator[VideoPacket]:
     """Yield packets, going on after damage, and the empty packet that flushes the decoder last."""
     packets = container.demux(stream)
     num_errors = 0
@@ -181,7 +181,7 @@ def _demux(container: av.container.InputContainer, stream: av.video.stream.Video
         yield packet
 
 
-def _decode(packet: VideoPacket) -> list[av.VideoFrame]:
+def decode_packet(packet: VideoPacket) -> list[av.VideoFrame]:
     """Return the pictures that came out, none where the packet is damaged (its picture is counted as missing)."""
     try:
         return packet.decode()
@@ -189,7 +189,7 @@ def _decode(packet: VideoPacket) -> list[av.VideoFrame]:
         return []
 
 
-def _is_hidden(packet: VideoPacket, codec: str) -> bool:
+def is_hidden(packet: VideoPacket, codec: str) -> bool:
     """Return whether a packet is not meant to be shown, and so is no frame of the recording.
 
     An mp4's edit list may cut its first packets off; VP8 has pictures that serve as references only (RFC 6386,
