@@ -97,9 +97,10 @@ def find_kind(url: str) -> CameraKind:
         return kinds[scheme]
     if scheme == "file":
         return CameraKind.FILE
+    found = f"{scheme}://" if re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) else "this kind"  # no part of a password
     raise UsageError(
-        f"Sources of the kind {scheme}:// are not read. Give a URL that begins with rtsp://, rtsps://, http:// or "
-        "https://, a webcam (0 or /dev/video0), or a file."
+        f"Sources of {found} are not read. Give a URL that begins with rtsp://, rtsps://, http:// or https://, a "
+        "webcam (0 or /dev/video0), or a file."
     )
 
 

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from urllib.parse import quote
 
 import av
 import pytest
@@ -140,8 +141,8 @@ def test_a_webcam_that_is_not_there_says_so() -> None:
 
 @pytest.mark.parametrize("auth", ["Basic", "Digest"])
 def test_a_camera_that_asks_for_a_password_gets_it(auth: str) -> None:
-    with run_camera(Act(CLIP, auth=auth, user=USER, password="s3cret!")) as camera:
-        (attempt,) = watch(camera.url.replace("//", f"//{USER}:s3cret!@"), has_frames)
+    with run_camera(Act(CLIP, auth=auth, user=USER, password="s3/c@r e:t")) as camera:
+        (attempt,) = watch(camera.url.replace("//", f"//{USER}:{quote('s3/c@r e:t', safe='')}@"), has_frames)
     assert attempt.disconnected is None
 
 
