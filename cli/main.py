@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from cli import streams
+from cli.options import Database, Json, Redis
+
 app = typer.Typer(
     name="emotrace",
     help="Turn video into timelines of facial emotion, with every frame accounted for.",
@@ -14,15 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
-
-stream_app = typer.Typer(help="Cameras that are read live.", no_args_is_help=True)
-app.add_typer(stream_app, name="stream")
-
-Database = Annotated[
-    str | None, typer.Option(help="Database URL (PostgreSQL or SQLite) in place of the embedded SQLite.")
-]
-Redis = Annotated[str | None, typer.Option(help="Redis or Valkey URL in place of the embedded Valkey.")]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
+app.add_typer(streams.app, name="stream")
 
 
 class Detector(StrEnum):
@@ -223,21 +218,6 @@ def report(
     from cli.report import run
 
     run(records, out)
-
-
-@stream_app.command("test")
-def stream_test(
-    url: Annotated[str, typer.Argument(help="rtsp(s):// or http(s):// URL, a webcam (0, /dev/video0), or a file.")],
-    transport: Annotated[Transport, typer.Option(help="What carries RTSP's pictures.")] = Transport.tcp,
-    seconds: Annotated[float, typer.Option(min=0.1, help="How long to watch from the first frame on.")] = 5.0,
-    timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the first packet.")] = 10.0,
-    snapshot: Annotated[Path | None, typer.Option(help="Also save one picture (PNG or JPEG) here.")] = None,
-    as_json: Json = False,
-) -> None:
-    """Open a camera as the pipeline would, and say what comes: codec, size, rate, faces."""
-    from cli.stream_test import run
-
-    run(url, transport=transport.value, seconds=seconds, open_timeout_s=timeout, snapshot=snapshot, as_json=as_json)
 
 
 @app.command(hidden=True)

@@ -5,17 +5,16 @@ import time
 from contextlib import closing
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
-from urllib.parse import urlsplit
 
 import cv2
 
 from contracts import ledger
 from contracts.errors import OutputError, SourceError, UsageError
-from contracts.settings import hide_credentials, read_settings
+from contracts.settings import read_settings
+from contracts.sources import Source
 from ingest.camera import CameraReader
 from ingest.camera_events import Connected, Connecting, Disconnected, LiveFrame, SkippedPacket
-from ingest.connection import CameraKind, CameraOptions, find_kind
+from ingest.connection import CameraOptions
 from ingest.frames import UndecodablePacket
 from ingest.images import VideoImage
 from models.detection import FaceDetector, find_default_detector, make_detector
@@ -48,8 +47,8 @@ class Findings:
 
 
 def run(
-    url: str,
-    transport: Literal["tcp", "udp"] = "tcp",
+    source: Source,
+    transport: str | None = None,
     seconds: float = 5.0,
     open_timeout_s: float = 10.0,
     snapshot: Path | None = None,
@@ -59,15 +58,15 @@ def run(
 
     Raises:
         SourceError: no frame came.
-        UsageError: the URL or the snapshot's name cannot be used.
+        UsageError: the transport or the snapshot's name cannot be used.
         OutputError: the snapshot cannot be written.
     """
     if snapshot is not None and snapshot.suffix.lower() not in _PICTURE_SUFFIXES:
         raise UsageError(f"{snapshot} does not end with {', '.join(_PICTURE_SUFFIXES)}. Name a PNG or JPEG file.")
     cv2.setNumThreads(1)
     detector = make_detector(find_default_detector(), read_settings().yunet_path)
-    reader = CameraReader(url, CameraOptions(transport=transport, open_timeout_s=open_timeout_s))
-    findings, picture = _watch(reader, name_source(url), seconds, detector)
+    reader = CameraReader(source, CameraOptions(transport=transport, open_timeout_s=open_timeout_s))
+    findings, picture = _watch(reader, source.url, seconds, detector)
     if snapshot is not None:
         _save(picture, snapshot)
     if as_json:
@@ -76,14 +75,6 @@ def run(
         _print(findings)
         if snapshot is not None:
             print(f"  snapshot     {snapshot}")
-
-
-def name_source(url: str) -> str:
-    """Return what a source may be called in print: of a URL only scheme, host and port, as the rest may be secret."""
-    if find_kind(url) in (CameraKind.WEBCAM, CameraKind.FILE):
-        return url
-    parts = urlsplit(hide_credentials(url))
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
 
 
 def _watch(reader: CameraReader, source: str, seconds: float, detector: FaceDetector) -> tuple[Findings, VideoImage]:

@@ -13,6 +13,7 @@ exits with the class's ``exit_code``; a traceback shown to a user is a defect.
     - RowsRefusedError: the database is there, and refuses these rows
   - LedgerError: frames or faces do not add up
   - OutputError: a result file cannot be written
+  - SecretKeyError: the key of stored credentials is missing, malformed or another one
   - InterruptedRunError: a run ended before its source did
 """
 
@@ -73,6 +74,12 @@ class OutputError(EmotraceError):
     """A result file cannot be written."""
 
     exit_code = 9
+
+
+class SecretKeyError(EmotraceError):
+    """The key of stored credentials is missing, cannot be used, or is not the one they were encrypted with."""
+
+    exit_code = 10
 
 
 class InterruptedRunError(EmotraceError):

@@ -3,6 +3,7 @@
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -23,11 +24,29 @@ sources = Table(
     "sources",
     metadata,
     Column("source_id", _UUID, primary_key=True),
-    Column("kind", String(16), nullable=False),  # "file"; cameras follow
+    Column("kind", String(16), nullable=False),  # "file", or "camera": a stream's, under the stream's id
     Column("url", Text, nullable=False),
     Column("name", Text, nullable=False),
     Column("created_at", Double, nullable=False),
     UniqueConstraint("kind", "url"),
+)
+
+# The camera streams that operators want; a source of kind "camera" appears with a stream's first session.
+streams = Table(
+    "streams",
+    metadata,
+    Column("stream_id", _UUID, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("kind", String(16), nullable=False),  # contracts.sources: rtsp, http, webcam, file
+    Column("url", Text, nullable=False),  # to be shown: *** stands where credentials are
+    Column("encrypted_url", Text),  # the whole URL (contracts.encryption); null without credentials
+    Column("profile", String(16), nullable=False),
+    Column("fps", Double, nullable=False),
+    Column("transport", String(8)),  # of rtsp only: tcp, udp
+    Column("enabled", Boolean, nullable=False),
+    Column("revision", Integer, nullable=False),  # grows when a run would have to begin anew
+    Column("created_at", Double, nullable=False),
+    Column("updated_at", Double, nullable=False),
 )
 
 models = Table(

@@ -39,8 +39,11 @@ class Settings(BaseSettings):
     backend: Literal["auto", "torch", "openvino"] = Field(
         "auto", description="What runs the network's CNN; auto is OpenVINO on a CPU where it is installed, else torch."
     )
+    secret_key_file: Path | None = Field(
+        None, description="The key of stored credentials; unset makes one under data_dir at first need."
+    )
 
-    @field_validator("data_dir", "yunet_path")
+    @field_validator("data_dir", "yunet_path", "secret_key_file")
     @classmethod
     def _resolve(cls, path: Path | None) -> Path | None:
         """Make a path absolute: servers and child processes may run in other folders; nobody expands ``~`` for us."""
@@ -69,12 +72,32 @@ def read_settings() -> Settings:
         raise UsageError(f"The environment variable {name} cannot be used: {first['msg']}.") from None
 
 
-# The last "@" of a word ends the credentials, because passwords hold "@", "/" and ":" unescaped all the time. A word
-# may be several URLs in a row: each begins at its own "://". Local paths (unix:///, sqlite:///) have none.
-_USER_INFO = re.compile(r"(?!(?:unix|sqlite|file):///)(?<![\w+.-])([A-Za-z][\w+.-]*://)(?:(?![\w+.-]+://)\S)*@")
-_QUERY_PASSWORD = re.compile(r"([?&;](?:\w*password|passwd|pwd)=)[^&;\s'\")]*", re.IGNORECASE)
+# One URL of a text. Words hold several in a row: each begins at its own "://".
+_URL = re.compile(r"(?<![\w+.-])([A-Za-z][\w+.-]*://)((?:(?![\w+.-]+://)\S)*)")
+_LOCAL = ("unix:///", "sqlite:///", "file:///")
+# Fields of a URL's query, or of a path as some cameras have it ("/user=admin&password=..."), that may tell who asks:
+# by their name, or because their value holds an "@", as e-mail addresses and URLs with credentials do.
+_FIELD = re.compile(
+    r"([?&;/#](?:[\w.-]*(?:pass|pwd|secret|token|credential|auth|signature)[\w.-]*|user(?:[_-]?name)?|usr|pw|psw|sig"
+    r"|login(?:use|user|name|pas)?|account|(?:api|access|stream)?[_-]?key|[\w.-]+(?==[^&\s]*(?:@|%40)))=)[^&\s]*",
+    re.IGNORECASE,
+)
 
 
 def hide_credentials(text: str) -> str:
     """Return ``text`` with what may be user names and passwords inside URLs replaced by ``***``."""
-    return _QUERY_PASSWORD.sub(r"\1***", _USER_INFO.sub(r"\1***@", text))
+    return hide_fields(_URL.sub(_hide_user_info, text))
+
+
+def hide_fields(text: str) -> str:
+    """Return ``text`` with the values of URL fields that may be user names or passwords replaced by ``***``."""
+    return _FIELD.sub(r"\1***", text)
+
+
+def _hide_user_info(url: re.Match[str]) -> str:
+    # The last "@" ends the credentials, because passwords hold "@", "/" and ":" unescaped all the time.
+    before, at, after = url[2].rpartition("@")
+    if not at or url[0].startswith(_LOCAL):
+        return url[0]
+    # A field before it may be a part of the password, or hold the "@" in a password of its own.
+    return url[1] + ("***" if _FIELD.search(f"{before}@") else f"***@{after}")

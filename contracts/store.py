@@ -34,7 +34,7 @@ def make_uuid7() -> str:
     return str(uuid.UUID(int=value))
 
 
-def _insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
+def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Row]) -> None:
     """Insert rows whose key is not there yet."""
     if rows:
         connection.execute(_dialect_insert(connection, table).on_conflict_do_nothing(), rows)
@@ -62,7 +62,7 @@ def record_model(connection: sa.Connection, card: ModelCard) -> None:
         "card": msgspec.to_builtins(card),
         "created_at": time.time(),
     }
-    _insert_new(connection, models, [row])
+    insert_new(connection, models, [row])
 
 
 def read_model_card(connection: sa.Connection, model_id: str) -> ModelCard:
@@ -88,7 +88,7 @@ def record_session(
     settings: Row,
 ) -> None:
     """Store a new session of the file at ``url``, in the state ``running``."""
-    _insert_new(
+    insert_new(
         connection,
         sources,
         [{"source_id": make_uuid7(), "kind": "file", "url": url, "name": name, "created_at": time.time()}],
@@ -106,7 +106,7 @@ def record_session(
         "facts": {},
         "started_at": time.time(),
     }
-    _insert_new(connection, sessions, [row])
+    insert_new(connection, sessions, [row])
 
 
 def restart_session(connection: sa.Connection, session_id: str) -> None:
@@ -155,7 +155,7 @@ def list_sessions(connection: sa.Connection, limit: int = 1000) -> list[Row]:
 
 def record_emotions(connection: sa.Connection, rows: Sequence[Row]) -> None:
     """Store rows of the emotions table; a row whose (session, track, pts) is there already is left as it is."""
-    _insert_new(connection, emotions, rows)
+    insert_new(connection, emotions, rows)
 
 
 def record_coverage(connection: sa.Connection, rows: Sequence[Row]) -> None:
@@ -191,7 +191,7 @@ def record_rejection(
         "num_faces": num_faces,
         "reason": reason.replace("\0", "\ufffd")[:_MAX_REASON_LENGTH],  # may quote what a stranger wrote
     }
-    _insert_new(connection, rejections, [row])
+    insert_new(connection, rejections, [row])
 
 
 def read_ledger(connection: sa.Connection, session_id: str, waiting: int = 0) -> ledger.Ledger:

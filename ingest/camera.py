@@ -13,6 +13,7 @@ import av
 
 from contracts import ledger
 from contracts.recordings import FrameClock
+from contracts.sources import Source, choose_transport
 from ingest.backoff import Backoff
 from ingest.camera_events import (
     CameraEvent,
@@ -23,7 +24,7 @@ from ingest.camera_events import (
     LiveFrame,
     SkippedPacket,
 )
-from ingest.connection import CameraOptions, ConnectionLost, Reason, find_kind
+from ingest.connection import CameraOptions, ConnectionLost, Reason
 from ingest.frames import (
     PATIENCE,
     PATIENCE_WITHOUT_PTS,
@@ -52,16 +53,16 @@ class CameraReader:
     ``connection`` is the current or last one: its facts, clock and counts are those of the session.
 
     Raises:
-        UsageError: the URL is of a kind that is not read.
+        UsageError: the source has no such transport.
     """
 
     def __init__(
-        self, url: str, options: CameraOptions | None = None, should_stop: Callable[[], bool] = lambda: False
+        self, source: Source, options: CameraOptions | None = None, should_stop: Callable[[], bool] = lambda: False
     ) -> None:
-        find_kind(url)
-        self._url = url
+        self._source = source
         self._should_stop = should_stop
         self.options = options or CameraOptions()
+        choose_transport(source, self.options.transport)  # refused now rather than in the middle of reading
         self.connection: CameraConnection | None = None
         self.num_attempts = 0
 
@@ -71,7 +72,7 @@ class CameraReader:
         while not self._should_stop():
             self.num_attempts += 1
             yield Connecting(self.num_attempts, time.time())
-            connection = self.connection = CameraConnection(self._url, options, self._should_stop)
+            connection = self.connection = CameraConnection(self._source, options, self._should_stop)
             lost = yield from connection.read()
             if connection.good_s >= options.good_after_s:
                 backoff.reset()
@@ -99,7 +100,7 @@ class CameraConnection:
     ``num_packets == num_frames + num_undecodable + num_skipped``, whatever ended it.
     """
 
-    def __init__(self, url: str, options: CameraOptions, should_stop: Callable[[], bool]) -> None:
+    def __init__(self, source: Source, options: CameraOptions, should_stop: Callable[[], bool]) -> None:
         self._options, self._should_stop = options, should_stop
         self.facts: SourceFacts | None = None
         self.clock = FrameClock(Fraction(1, 1), 0)
@@ -119,7 +120,7 @@ class CameraConnection:
         self._last: Arrival | None = None
         self._first_picture_s: float | None = None
         self._last_picture_s = 0.0
-        self._thread = PacketThread(url, options)
+        self._thread = PacketThread(source, options)
 
     @property
     def is_held(self) -> bool:

@@ -1,6 +1,6 @@
-"""Open one connection to a camera, with real time-outs and only the protocols and formats that its kind needs.
+"""Open one connection to a camera, with real time-outs.
 
-Nothing here, FFmpeg's messages included, repeats a URL: it may hold a password.
+Nothing here, FFmpeg's messages included, repeats a password.
 """
 
 import re
@@ -9,30 +9,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
-from urllib.parse import urlsplit
 
 import av
 from av.container import InputContainer
 from av.stream import Discard
 from av.video.stream import VideoStream
 
-from contracts.errors import UsageError
+from contracts.settings import hide_credentials
+from contracts.sources import HTTP, RTSP, WEBCAM, Source, choose_transport, find_open_options
 
 # An HLS playlist is read again only when its last part has been played.
 _HLS_READ_TIMEOUT_S = 30.0
-_HTTP_FORMATS = "hls,mpegts,mov,mp4,m4a,3gp,3g2,mj2,mpjpeg,mjpeg"
-# Their packets carry no time of their own; FFmpeg would count 25 a second, whatever comes.
-FORMATS_WITHOUT_TIME = ("mpjpeg", "mjpeg")
-
-
-class CameraKind(StrEnum):
-    """What a source is, which decides how it may be opened."""
-
-    RTSP = "rtsp"
-    HTTP = "http"
-    WEBCAM = "webcam"
-    FILE = "file"
+# FFmpeg tells what comes over HTTP by its content; the others have to be named.
+_FORMATS = {RTSP: "rtsp", WEBCAM: "v4l2"}
+# Over HTTP they carry no time of their own; FFmpeg would count 25 a second, whatever comes.
+FORMATS_WITHOUT_TIME = ("mpjpeg", "mjpeg", "h264", "hevc")
 
 
 class Reason(StrEnum):
@@ -56,15 +47,16 @@ class ConnectionLost(Exception):
     """The connection is over. The message is for people and holds no credentials."""
 
     def __init__(self, reason: Reason, message: str) -> None:
-        super().__init__(message)
         self.reason = reason
-        self.message = message
+        self.message = hide_credentials(message)
+        super().__init__(self.message)
 
 
 @dataclass(frozen=True)
 class CameraOptions:
     """How a camera is read. All times in seconds.
 
+    ``transport``: what carries RTSP's video, ``tcp`` (the default) or ``udp``; None for other kinds.
     ``open_timeout_s``: from connecting to the first packet (45 suits cameras that take 40 s to start).
     ``read_timeout_s``: between two packets. ``picture_timeout_s``: packets without any picture that can be decoded;
     cameras may send a keyframe every 20 s only. ``min_backoff_s`` to ``max_backoff_s``: between attempts; a connection
@@ -72,7 +64,7 @@ class CameraOptions:
     may run ahead of ours between two packets. ``anchor_interval_s``: between clock anchors, once the first few are set.
     """
 
-    transport: Literal["tcp", "udp"] = "tcp"
+    transport: str | None = None
     open_timeout_s: float = 10.0
     read_timeout_s: float = 10.0
     picture_timeout_s: float = 60.0
@@ -83,44 +75,24 @@ class CameraOptions:
     anchor_interval_s: float = 60.0
 
 
-def find_kind(url: str) -> CameraKind:
-    """Return what a source is, by its scheme; what has none is a webcam (``0``, ``/dev/video0``) or a file.
-
-    Raises:
-        UsageError: the scheme is none of these.
-    """
-    if re.fullmatch(r"\d+|/dev/video\d+", url):
-        return CameraKind.WEBCAM
-    scheme = url.split("://", 1)[0].lower() if "://" in url else "file"
-    kinds = {"rtsp": CameraKind.RTSP, "rtsps": CameraKind.RTSP, "http": CameraKind.HTTP, "https": CameraKind.HTTP}
-    if scheme in kinds:
-        return kinds[scheme]
-    if scheme == "file":
-        return CameraKind.FILE
-    found = f"{scheme}://" if re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) else "this kind"  # no part of a password
-    raise UsageError(
-        f"Sources of {found} are not read. Give a URL that begins with rtsp://, rtsps://, http:// or https://, a "
-        "webcam (0 or /dev/video0), or a file."
-    )
-
-
-def find_read_timeout_s(url: str, options: CameraOptions) -> float:
+def find_read_timeout_s(source: Source, options: CameraOptions) -> float:
     """Return the seconds without a packet after which a source counts as frozen."""
-    is_hls = find_kind(url) is CameraKind.HTTP and urlsplit(url).path.endswith(".m3u8")
+    is_hls = source.kind == HTTP and re.split("[?#]", source.location, maxsplit=1)[0].endswith(".m3u8")
     return max(options.read_timeout_s, _HLS_READ_TIMEOUT_S) if is_hls else options.read_timeout_s
 
 
 @contextmanager
-def open_camera(url: str, options: CameraOptions) -> Iterator[tuple[InputContainer, VideoStream]]:
+def open_camera(source: Source, options: CameraOptions) -> Iterator[tuple[InputContainer, VideoStream]]:
     """Open an RTSP, HTTP or webcam source and its first video stream.
 
     Raises:
         ConnectionLost: it cannot be opened, or holds no video that can be decoded.
+        UsageError: it has no such transport.
     """
     av.logging.set_level(None)  # FFmpeg's log names URLs
     begin_s = time.monotonic()
     try:
-        container = _open_container(url, options)
+        container = _open_container(source, options)
     except (av.error.FFmpegError, OSError) as error:
         # To FFmpeg, an answer that never came is invalid.
         is_late = time.monotonic() - begin_s >= options.open_timeout_s
@@ -129,40 +101,29 @@ def open_camera(url: str, options: CameraOptions) -> Iterator[tuple[InputContain
         yield container, _choose_stream(container, options)
 
 
-def _open_container(url: str, options: CameraOptions) -> InputContainer:
-    kind = find_kind(url)
-    name, format_name, chosen = url, None, {}
+def _open_container(source: Source, options: CameraOptions) -> InputContainer:
+    transport = choose_transport(source, options.transport)
+    chosen = find_open_options(source, transport)
     # PyAV interrupts FFmpeg's waiting; FFmpeg's own limit, in microseconds, is a second line behind it.
     limit_us = str(round(1e6 * max(options.open_timeout_s, options.read_timeout_s)))
-    if kind is CameraKind.RTSP:
-        format_name = "rtsp"
-        chosen = {
-            "rtsp_transport": options.transport,
+    if transport is not None:
+        chosen |= {
+            "rtsp_transport": transport,
             # Another medium would keep the connection alive while the pictures are frozen.
             "allowed_media_types": "video",
-            "protocol_whitelist": "tcp,tls,udp,rtp" if options.transport == "udp" else "tcp,tls",
-            "format_whitelist": "rtsp",
             "timeout": limit_us,
             # Shorter than FFmpeg's five seconds: the parameters are known from the session description.
             "analyzeduration": "500000",
             "probesize": "500000",
         }
-    elif kind is CameraKind.HTTP:
-        chosen = {
-            "protocol_whitelist": "http,https,tcp,tls,crypto",
-            "format_whitelist": _HTTP_FORMATS,
-            "timeout": limit_us,
-            "rw_timeout": limit_us,
-            "analyzeduration": "1000000",
-        }
-    else:
-        name, format_name = f"/dev/video{url}" if url.isdigit() else url, "v4l2"
+    elif source.kind == HTTP:
+        chosen |= {"timeout": limit_us, "rw_timeout": limit_us, "analyzeduration": "1000000"}
     return av.open(
-        name,
+        source.location,
         "r",
-        format=format_name,
+        format=_FORMATS.get(source.kind),
         options=chosen,
-        timeout=(options.open_timeout_s, find_read_timeout_s(url, options)),
+        timeout=(options.open_timeout_s, find_read_timeout_s(source, options)),
     )
 
 

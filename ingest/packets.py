@@ -18,15 +18,14 @@ from av.video.stream import VideoStream
 
 from contracts.errors import SourceError
 from contracts.recordings import FORMATS_WITHOUT_PTS
+from contracts.sources import FILE, Source
 from ingest.connection import (
     FORMATS_WITHOUT_TIME,
-    CameraKind,
     CameraOptions,
     ConnectionLost,
     Reason,
     describe_timeout,
     explain_error,
-    find_kind,
     find_read_timeout_s,
     open_camera,
 )
@@ -66,8 +65,8 @@ _Item = Opened | Arrival | ConnectionLost | Exception
 class PacketThread:
     """One connection: ``read`` yields ``Opened`` and then ``Arrival`` items until the connection is lost."""
 
-    def __init__(self, url: str, options: CameraOptions) -> None:
-        self._url, self._options = url, options
+    def __init__(self, source: Source, options: CameraOptions) -> None:
+        self._source, self._options = source, options
         self._queue: queue.Queue[_Item] = queue.Queue(_MAX_WAITING)
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="camera-packets", daemon=True)
@@ -93,7 +92,7 @@ class PacketThread:
                 yield item
             finally:
                 self._queue.task_done()
-            deadline = time.monotonic() + find_read_timeout_s(self._url, self._options) + _GRACE_S
+            deadline = time.monotonic() + find_read_timeout_s(self._source, self._options) + _GRACE_S
 
     def close(self) -> None:
         """Let go of the connection. Where FFmpeg is in the middle of waiting, its thread ends by its time-out."""
@@ -118,8 +117,8 @@ class PacketThread:
 
     def _run(self) -> None:
         try:
-            if find_kind(self._url) is CameraKind.FILE:
-                self._play_file(Path(self._url.removeprefix("file://")))
+            if self._source.kind == FILE:
+                self._play_file(Path(self._source.location))
             else:
                 self._read_camera()
         except SourceError as error:
@@ -128,7 +127,7 @@ class PacketThread:
             self._put(error)
 
     def _read_camera(self) -> None:
-        with open_camera(self._url, self._options) as (container, stream):
+        with open_camera(self._source, self._options) as (container, stream):
             try:
                 self._forward(container, stream)
             except ConnectionLost as lost:
@@ -142,7 +141,7 @@ class PacketThread:
         if not has_time:
             facts = replace(facts, time_base=_ARRIVAL_TIME_BASE.as_integer_ratio(), start_pts=None)
         self._put(Opened(facts, has_pts=True))
-        timeout_s = find_read_timeout_s(self._url, self._options)
+        timeout_s = find_read_timeout_s(self._source, self._options)
         begin_s = asked_s = time.monotonic()
         for packet in self._demux(container, stream):
             now_s = time.monotonic()

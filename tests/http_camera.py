@@ -1,7 +1,7 @@
-"""A camera for tests that speaks HTTP: motion JPEG (multipart/x-mixed-replace), or the files of a folder (HLS)."""
+"""A camera for tests that speaks HTTP: motion JPEG (multipart/x-mixed-replace), plain H.264, or a folder's HLS."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -16,13 +16,14 @@ _BOUNDARY = "frame"
 
 @dataclass(frozen=True)
 class HttpAct:
-    """What the camera does: ``folder`` serves files, else pictures come at ``fps``."""
+    """What the camera does: ``folder`` serves files, else pictures come at ``fps``, those of ``h264`` if given."""
 
     fps: float = 25.0
     freeze_at: int | None = None
     close_at: int | None = None
     is_silent: bool = False
     folder: Path | None = None
+    h264: Sequence[bytes] = ()
 
 
 @contextmanager
@@ -30,6 +31,8 @@ def run_http_camera(act: HttpAct) -> Iterator[str]:
     """Run a camera on loopback and give its URL, which ends with a slash."""
     stop = threading.Event()
     pictures = [cv2.imencode(".jpg", draw_pattern(index))[1].tobytes() for index in range(20)]
+    head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: "
+    parts = [f"{head}{len(picture)}\r\n\r\n".encode() + picture + b"\r\n" for picture in pictures]
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -56,16 +59,15 @@ def run_http_camera(act: HttpAct) -> Iterator[str]:
 
         def _send_pictures(self) -> None:
             self.send_response(200)
-            self.send_header("Content-Type", f"multipart/x-mixed-replace; boundary={_BOUNDARY}")
+            kind = "video/h264" if act.h264 else f"multipart/x-mixed-replace; boundary={_BOUNDARY}"
+            self.send_header("Content-Type", kind)
             self.end_headers()
             for index in range(1_000_000):
                 if index == act.close_at:
                     return
                 if index == act.freeze_at:
                     stop.wait()
-                picture = pictures[index % len(pictures)]
-                head = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
-                self.wfile.write(head.encode() + picture + b"\r\n")
+                self.wfile.write(act.h264[index % len(act.h264)] if act.h264 else parts[index % len(parts)])
                 if stop.wait(1 / act.fps):
                     return
 

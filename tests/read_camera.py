@@ -6,6 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass, field
 
 from contracts import ledger
+from contracts.sources import parse_source
 from ingest.camera import CameraConnection, CameraReader
 from ingest.camera_events import (
     CameraEvent,
@@ -48,7 +49,8 @@ def watch(
     **options: object,
 ) -> list[Attempt]:
     """Read a camera until ``is_enough`` of the attempts so far, and check them."""
-    reader = CameraReader(url, CameraOptions(**{**QUICK, **options}), should_stop)  # type: ignore[arg-type]
+    chosen = CameraOptions(**{**QUICK, **options})  # type: ignore[arg-type]
+    reader = CameraReader(parse_source(url), chosen, should_stop)
     attempts: list[Attempt] = []
     begin_s = time.monotonic()
     with closing(iter(reader)) as events:

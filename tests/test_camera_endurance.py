@@ -11,6 +11,7 @@ import pytest
 from read_camera import watch
 from rtsp_server import Act, encode_clip, run_camera
 
+from contracts.sources import parse_source
 from ingest.backoff import Backoff
 from ingest.camera import AnchorPicker, CameraReader
 from ingest.camera_events import ClockAnchor, Connected, Disconnected
@@ -25,7 +26,7 @@ def test_memory_and_threads_stay_flat_over_two_hundred_reconnects() -> None:
     num_connected, sizes = 0, []
     with (
         run_camera(Act(CLIP, fps=500, close_at=8)) as camera,
-        closing(iter(CameraReader(camera.url, options))) as events,
+        closing(iter(CameraReader(parse_source(camera.url), options))) as events,
     ):
         for event in events:
             num_connected += isinstance(event, Connected)

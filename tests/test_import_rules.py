@@ -34,7 +34,19 @@ NEVER_IMPORTS = {
 # What ingest reads of models does not need torch.
 TORCH_FREE_MODELS = {"models.alignment", "models.detection"}
 # Nothing heavy is imported for --help.
-HEAVY = ("torch", "cv2", "av", "sqlalchemy", "pydantic", "numpy", "redis", "msgspec", "matplotlib", "psutil")
+HEAVY = (
+    "torch",
+    "cv2",
+    "av",
+    "sqlalchemy",
+    "pydantic",
+    "numpy",
+    "redis",
+    "msgspec",
+    "matplotlib",
+    "psutil",
+    "cryptography",
+)
 
 
 def list_imports(path: Path) -> set[str]:

@@ -23,7 +23,7 @@ def test_a_camera_with_a_face_is_described_without_its_password(
     findings = json.loads(told.stdout)
     assert abs(findings["measured_fps"] - 25) < 1
     assert findings["most_faces"] == 1 and findings["first_frame_s"] > 0
-    assert findings["source"] == camera.url.removesuffix("/live")
+    assert findings["source"] == camera.url.replace("//", "//***@")
     everything = done.stdout + done.stderr + told.stdout + told.stderr
     assert "s3cret" not in everything and "operator" not in everything
     snapshot = cv2.imread(str(tmp_path / "seen.png"))
@@ -47,7 +47,16 @@ def test_a_camera_that_gives_nothing_says_why_in_one_line(run_emotrace: RunEmotr
     assert (refused.returncode, silent.returncode, scheme.returncode) == (3, 3, 2)
     assert "access was refused" in refused.stderr
     assert "the connection was refused" in silent.stderr
-    assert "gopher:// are not read" in scheme.stderr
-    for done in (refused, silent, scheme):
-        assert len(done.stderr.splitlines()) == 1 and done.stdout == ""
+    assert "cannot be read from gopher://" in scheme.stderr
+    for done, num_lines in ((refused, 2), (silent, 2), (scheme, 1)):
+        assert len(done.stderr.splitlines()) == num_lines and done.stdout == ""
+        assert num_lines == 1 or "shell's history" in done.stderr
         assert "s3c" not in done.stderr and "operator" not in done.stderr
+
+
+def test_a_file_is_watched_as_a_camera_is(run_emotrace: RunEmotrace, carphone: Path) -> None:
+    done = run_emotrace("stream", "test", carphone, "--seconds", 0.5)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"{carphone} gives pictures\n") and done.stderr == ""
+    refused = run_emotrace("stream", "test", carphone, "--transport", "udp")
+    assert refused.returncode == 2 and "can be chosen for rtsp:// URLs" in refused.stderr

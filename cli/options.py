@@ -1,0 +1,11 @@
+"""Options that several commands have."""
+
+from typing import Annotated
+
+import typer
+
+Database = Annotated[
+    str | None, typer.Option(help="Database URL (PostgreSQL or SQLite) in place of the embedded SQLite.")
+]
+Redis = Annotated[str | None, typer.Option(help="Redis or Valkey URL in place of the embedded Valkey.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
