@@ -103,7 +103,7 @@ def run(
         else:
             draw_faces(found.answers, picture)
     if attention is not None and trained is not None:
-        trained.draw_attention(found.faces, attention)
+        trained.draw_attention(data, found.faces, attention)
 
 
 def _read_run(folder: Path, device: str, backend: BackendChoice) -> "TrainedRun":

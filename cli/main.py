@@ -9,9 +9,11 @@ import typer
 
 from cli import streams
 from cli.options import Database, Json, Redis
+from cli.parsing import QuietGroup
 
 app = typer.Typer(
     name="emotrace",
+    cls=QuietGroup,
     help="Turn video into timelines of facial emotion, with every frame accounted for.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -88,10 +88,11 @@ class CameraReader:
             self._wait(delay_s, connection)
 
     def _wait(self, delay_s: float, connection: "CameraConnection") -> None:
-        """Wait, also for the old connection's end: many cameras serve few at a time."""
+        """Wait, also for the old connection's end: many cameras serve few at a time. One that never ends is left."""
         end = time.monotonic() + delay_s
-        while not self._should_stop() and ((left_s := end - time.monotonic()) > 0 or connection.is_held):
-            time.sleep(min(max(left_s, 0.01), _POLL_S))
+        latest = end + self.options.open_timeout_s + self.options.read_timeout_s
+        while not self._should_stop() and (now := time.monotonic()) < latest and (now < end or connection.is_held):
+            time.sleep(min(max(end - now, 0.01), _POLL_S))
 
 
 class CameraConnection:

@@ -279,11 +279,11 @@ def test_a_run_cut_anywhere_ends_in_the_same_weights_and_they_give_its_final_ans
 
 def test_the_mean_attention_of_each_emotion_sums_to_one(data: Path) -> None:
     faces = read_dataset(data, "PublicTest")
-    found = average_attention(find_experiment("attention_lda").make_network().eval(), faces, torch.device("cpu"))
+    found = average_attention(find_experiment("attention_lda").make_network().eval(), faces)
     assert found is not None
     assert set(found) == {faces.label_names[label] for label in faces.labels}
     assert all(len(weights) == 10 and sum(weights) == pytest.approx(1, abs=1e-3) for weights in found.values())
-    assert average_attention(find_experiment("cnn_svm").make_network().eval(), faces, torch.device("cpu")) is None
+    assert average_attention(find_experiment("cnn_svm").make_network().eval(), faces) is None
 
 
 def test_features_that_diverged_are_not_fitted(data: Path) -> None:

@@ -106,7 +106,7 @@ def test_the_shipped_model_goes_on_from_small_and_learns_from_base(data: Path, t
     [
         (None, r"production needs the weights of small, which are missing .* --experiment small --seed 3 first"),
         (b"cut short", r"cannot be read as weights .* --experiment small --seed 3 first"),
-        ({"other": torch.zeros(2)}, r"has no weight that fits production\. Expected those of small"),
+        ({"other": torch.zeros(2)}, r"does not fit production\. Expected the weights of small"),
     ],
 )
 def test_weights_to_begin_with_that_cannot_be_used_are_explained(

@@ -28,16 +28,17 @@ def compute_attention(network: nn.Module, images: Tensor) -> Tensor | None:
     """
     if not isinstance(network, SequenceNet) or not network.config.attention:
         return None
-    parts = [network.read_sequence(preprocess(part))[1] for part in torch.split(images, EVALUATION_BATCH)]
-    return torch.cat([part.float() for part in parts if part is not None])
+    device = next(network.parameters()).device
+    parts = [network.read_sequence(preprocess(part.to(device)))[1] for part in torch.split(images, EVALUATION_BATCH)]
+    return torch.cat([part.float().cpu() for part in parts if part is not None])
 
 
-def average_attention(network: nn.Module, faces: FaceDataset, device: torch.device) -> dict[str, list[float]] | None:
+def average_attention(network: nn.Module, faces: FaceDataset) -> dict[str, list[float]] | None:
     """Return the mean weight of each row over the faces of each class, by its name; None without attention."""
-    weights = compute_attention(network, torch.from_numpy(faces.images).to(device))
+    weights = compute_attention(network, torch.from_numpy(faces.images))
     if weights is None:
         return None
-    labels = torch.from_numpy(faces.labels).to(device)
+    labels = torch.from_numpy(faces.labels)
     return {
         name: [round(value, 4) for value in weights[labels == index].mean(0).tolist()]
         for index, name in enumerate(faces.label_names)
@@ -52,8 +53,6 @@ def draw_attention(
     """Draw random ``faces``, the same for the same ``seed``, under the weights that the network's attention gives them.
 
     The sequence is the map's rows, so a face has bands: the brighter, the more weight, on one scale for all faces.
-    ``network`` is on the CPU and has attention.
-
     Raises:
         UsageError: the network has no attention, or the path cannot be written or has no picture's suffix.
     """
@@ -63,7 +62,8 @@ def draw_attention(
     weights = compute_attention(network, images) if network is not None else None
     if network is None or weights is None:
         raise UsageError(f"{experiment.name} has no attention to draw. Choose a run of attention_lda or acnn_lstm.")
-    said = compute_logits(network, images, preprocess).argmax(-1).tolist()
+    device = next(network.parameters()).device
+    said = compute_logits(network, images.to(device), preprocess).argmax(-1).tolist()
     bands = functional.interpolate(weights[:, None], images.shape[1], mode="linear")[:, 0]  # N H
 
     figure = Figure(figsize=(COLUMNS * 1.5, ROWS * 1.95), layout="constrained")

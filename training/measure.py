@@ -56,7 +56,7 @@ def measure_faces(
         "ms_per_image": ms_per_image,
         **_measure_without_duplicates(answers, splits),
     }
-    attention = average_attention(network, reported, device)
+    attention = average_attention(network, reported)
     if attention is not None:
         record["attention"] = attention
     if experiment.measures_conditions:

@@ -44,6 +44,7 @@ class TrainingRecord(TypedDict):
     claim_note: str
     config: dict[str, Any]
     starts_from: str | None
+    taught_by: NotRequired[str | None]
     seed: int
     data_sets: dict[str, DataSet]
     parameters: int
@@ -102,7 +103,10 @@ def write_record(path: Path, record: dict[str, Any]) -> None:
         ) from None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text + "\n")
+        # A full disk must not cost the record that was there.
+        temporary = path.with_suffix(".tmp")
+        temporary.write_text(text + "\n")
+        temporary.replace(path)
     except OSError as error:
         raise OutputError(
             f"The record {path} cannot be written ({error.strerror}). Make room, and run the same command again: what "

@@ -5,6 +5,7 @@ fitted on half A, figures are reported on half B; PrivateTest is never read. CK+
 on the fold that is tested.
 """
 
+import hashlib
 import json
 import time
 from collections.abc import Callable
@@ -175,6 +176,8 @@ def _train(run: Run, folder: Path, training: FaceDataset, selection: FaceDataset
         "config": json.loads(json.dumps(run.experiment.config)),
         "data": [faces.compute_sha256() for faces in (training, selection) if faces is not None],
     }
+    if origins := _hash_origins(run):
+        identity["origins"] = origins
     trained = train(network, stages, folder, run.seed, report, identity)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in trained.state_dict().items()}
     safetensors.torch.save_file(tensors, folder / WEIGHTS_NAME)
@@ -185,20 +188,33 @@ def _find_teacher(experiment: str, run: Run) -> nn.Module:
     """Return the trained network of ``experiment``, ready to be asked."""
     teacher = find_experiment(experiment).make_network().to(run.device)
     teacher.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    _load_weights(teacher, experiment, run)
+    _load_weights(teacher, experiment, run, is_whole=True)
     return teacher.eval()
 
 
-def _load_weights(network: nn.Module, experiment: str, run: Run) -> None:
+def _find_weights(experiment: str, run: Run) -> Path:
+    """Return where the weights of ``experiment``'s run with the same seed stand, or should stand."""
+    name = f"{experiment}-seed{run.seed}"
+    beside = run.folder.parent / name / WEIGHTS_NAME
+    return beside if beside.exists() else RUNS_DIR / name / WEIGHTS_NAME
+
+
+def _hash_origins(run: Run) -> dict[str, str]:
+    """Return the SHA-256 of the weights that this run begins with and is taught by, by experiment."""
+    names = [name for name in (run.experiment.starts_from, run.experiment.taught_by) if name]
+    paths = {name: _find_weights(name, run) for name in names}
+    return {name: hashlib.sha256(path.read_bytes()).hexdigest() for name, path in paths.items() if path.exists()}
+
+
+def _load_weights(network: nn.Module, experiment: str, run: Run, is_whole: bool = False) -> None:
     """Give ``network`` the weights that the finished run of ``experiment`` with the same seed has under the same names
-    and shapes. That run's folder stands beside this one's or among ours. In a smoke run it may be absent.
+    and shapes, with ``is_whole`` all of them. That run's folder stands beside this one's or among ours. In a smoke run
+    it may be absent.
 
     Raises:
         DataError: the weights are missing or damaged, or none of them fits.
     """
-    name = f"{experiment}-seed{run.seed}"
-    beside = run.folder.parent / name / WEIGHTS_NAME
-    path = beside if beside.exists() else RUNS_DIR / name / WEIGHTS_NAME
+    path = _find_weights(experiment, run)
     again = f"Run emotrace train --experiment {experiment} --seed {run.seed} first."
     if not path.exists():
         if run.smoke:
@@ -210,8 +226,8 @@ def _load_weights(network: nn.Module, experiment: str, run: Run) -> None:
         raise DataError(f"{path} cannot be read as weights ({error}). {again}") from None
     own = network.state_dict()
     fitting = {name: known[name] for name in own if name in known and known[name].shape == own[name].shape}
-    if not fitting:
-        raise DataError(f"{path} has no weight that fits {run.name}. Expected those of {experiment}. {again}")
+    if not fitting or (is_whole and len(fitting) < len(own)):
+        raise DataError(f"{path} does not fit {run.name}. Expected the weights of {experiment}. {again}")
     network.load_state_dict({**own, **fitting})
 
 
@@ -233,6 +249,7 @@ def _describe(run: Run, network: nn.Module, data_sets: dict[str, FaceDataset], *
         "config": experiment.config,
         "starts_from": experiment.starts_from,
         "taught_by": experiment.taught_by,
+        "origins": _hash_origins(run),
         "seed": run.seed,
         "data_sets": {name: {"n": len(faces), "sha256": faces.compute_sha256()} for name, faces in data_sets.items()},
         "parameters": sum(parameter.numel() for parameter in network.parameters()),

@@ -68,8 +68,8 @@ class TrainedRun:
         folds = zip(self.classifiers, ckplus.make_folds(), strict=False)
         return [answer(classifier, tested, "own") for classifier, (_, tested) in folds]
 
-    def draw_attention(self, faces: FaceDataset, path: Path) -> None:
-        """Draw where the network, or the first fold's, looks on some of ``faces``.
+    def draw_attention(self, data: Path, faces: FaceDataset, path: Path) -> None:
+        """Draw where the network looks on some of ``faces``; on CK+ the first fold's, on the faces it is tested on.
 
         Raises:
             UsageError: it has no attention, or the path cannot be written.
@@ -77,6 +77,8 @@ class TrainedRun:
         from training.attention_maps import draw_attention  # matplotlib takes a moment to load
 
         first = self.classifiers[0]
+        if self.experiment.data == "ckplus":
+            faces = read_ckplus(data).make_folds()[0][1]
         draw_attention(first.network if isinstance(first, TrainedClassifier) else None, self.experiment, faces, path)
 
 

@@ -1,0 +1,31 @@
+"""The command line's own errors, without the credentials of URLs that stand in the wrong place."""
+
+from typing import Any
+
+from typer.core import TyperGroup
+
+from contracts.settings import hide_credentials
+
+
+class QuietGroup(TyperGroup):
+    """A group of commands whose parser shows no credentials: its messages repeat what was typed."""
+
+    def make_context(self, *args: Any, **options: Any) -> Any:
+        try:
+            return super().make_context(*args, **options)
+        except Exception as error:
+            _hide(error)
+            raise
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            _hide(error)
+            raise
+
+
+def _hide(error: Exception) -> None:
+    # Of the parser's errors the message is an attribute, which is formatted later.
+    if isinstance(message := getattr(error, "message", None), str):
+        error.message = hide_credentials(message)  # type: ignore[attr-defined]
