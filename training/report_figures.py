@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from itertools import cycle, product
 from pathlib import Path
+from textwrap import fill
 from typing import Literal
 
 import numpy as np
@@ -122,7 +123,7 @@ def draw_attention_means(rows: Sequence[Row], path: Path) -> None:
         for tick, name in zip(axis.get_xticklabels(), names, strict=True):
             tick.set_color(COLOURS.get(name, "#333333"))
         axis.set_yticks([0, len(table) - 1], ["forehead", "chin"], fontsize=8)
-        axis.set_title(_shorten(row.title, 44), fontsize=9)
+        axis.set_title(fill(row.title, 40), fontsize=9)
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
     figure.colorbar(heat, ax=panels.tolist(), shrink=0.8, label="mean weight of a row of the map")
