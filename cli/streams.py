@@ -10,7 +10,7 @@ from cli.options import Database, Json
 
 app = typer.Typer(help="Add, show and change camera streams.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="The stream's name, or a beginning of its id that is unique.")]
+Name = Annotated[str, typer.Argument(help="The stream's name, or a beginning of its id (8 characters or more).")]
 # What is left over may be a URL with a password, which the parser's own message would show.
 _EXTRA = {"allow_extra_args": True}
 _URL_HELP = (

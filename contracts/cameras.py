@@ -27,6 +27,8 @@ _SHOWN = [column for column in streams.columns if column is not streams.c.encryp
 _RUN_COLUMNS = frozenset(("url", "encrypted_url", "kind", "profile", "fps", "transport"))
 _NAME = re.compile(r"\w[\w .-]{0,79}")
 _MAX_FPS = 1000
+# Ids begin with the time at which they were made: a shorter beginning may name whichever stream there is.
+_MIN_ID_CHARS = 8
 
 
 def add_stream(
@@ -81,7 +83,8 @@ def read_stream(connection: sa.Connection, name_or_id: str) -> store.Row:
     shown = hide_credentials(name_or_id)
     by_name = streams.c.name == unicodedata.normalize("NFC", name_or_id)
     by_id = streams.c.stream_id.startswith(name_or_id.lower(), autoescape=True)
-    for condition in (by_name, by_id) if name_or_id and name_or_id.isprintable() else ():
+    conditions = (by_name, by_id) if len(name_or_id) >= _MIN_ID_CHARS else (by_name,)
+    for condition in conditions if name_or_id and name_or_id.isprintable() else ():
         rows = connection.execute(sa.select(*_SHOWN).where(condition).limit(2)).mappings().all()
         if len(rows) > 1:
             raise UsageError(f"Several streams' ids begin with {shown!r}. Give more of it, or the name.")

@@ -45,6 +45,11 @@ class SecretKey:
         try:
             return self._keys.decrypt(encrypted.encode()).decode()
         except InvalidToken:
+            # The file may have been given another key since it was read.
+            self.__dict__.pop("_keys")
+        try:
+            return self._keys.decrypt(encrypted.encode()).decode()
+        except InvalidToken:
             raise SecretKeyError(
                 f"The key in {self.path} is not the one that the stored credentials were encrypted with. Put that one "
                 "there, or name its file in EMOTRACE_SECRET_KEY_FILE; of a lost key, docs/contracts.md tells the way."

@@ -169,20 +169,22 @@ class CameraConnection:
             self._check_clock(arrival)
             if packet.pts is not None and (anchor := self._anchors.add(packet.pts, arrival.wall_s)):
                 yield anchor
-            if not is_hidden(packet, self.facts.codec):
-                self.num_packets += 1
-                if self._awaits_keyframe and not packet.is_keyframe:
+            is_shown = not is_hidden(packet, self.facts.codec)
+            self.num_packets += is_shown
+            if self._awaits_keyframe and not packet.is_keyframe:
+                if is_shown:
                     yield self._skip(packet.pts, ledger.AWAITING_KEYFRAME)
-                    self._check_pictures(arrival)
-                    return
+                self._check_pictures(arrival)
+                return
+            if is_shown:
                 self._waiting.add(packet.pts)
                 self._awaits_keyframe = False
-        yield from self._decode(packet, arrival)
+        yield from self._decode(packet, arrival, bool(packet.size) and not is_shown)
         if not packet.size:
             yield from map(self._make_undecodable, self._waiting.take_all())
         self._check_pictures(arrival)
 
-    def _decode(self, packet: VideoPacket, arrival: Arrival) -> Iterator[_PacketEvent]:
+    def _decode(self, packet: VideoPacket, arrival: Arrival, shows_nothing: bool) -> Iterator[_PacketEvent]:
         self._decoder = packet.stream.codec_context
         flagged = self.num_flagged
         try:
@@ -191,8 +193,9 @@ class CameraConnection:
             pictures, flagged = [], -1
         yield from self._read_pictures(pictures, arrival)
         # A decoder that gave every picture at once, and now none, has dropped one without a word.
-        is_dropped = not pictures and self._num_prompt >= _MIN_PROMPT
-        self._num_prompt = self._num_prompt + 1 if len(pictures) == 1 and not self._waiting else 0
+        is_dropped = not pictures and not shows_nothing and self._num_prompt >= _MIN_PROMPT
+        if not shows_nothing:
+            self._num_prompt = self._num_prompt + 1 if len(pictures) == 1 and not self._waiting else 0
         if (self.num_flagged != flagged or is_dropped) and packet.size:
             # What follows is predicted from damage, until a keyframe.
             yield from self._drain()

@@ -3,6 +3,7 @@
 Nothing here, FFmpeg's messages included, repeats a password.
 """
 
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -16,7 +17,7 @@ from av.stream import Discard
 from av.video.stream import VideoStream
 
 from contracts.settings import hide_credentials
-from contracts.sources import HTTP, RTSP, WEBCAM, Source, choose_transport, find_open_options
+from contracts.sources import FILE, HTTP, RTSP, WEBCAM, Source, choose_transport, find_open_options
 
 # An HLS playlist is read again only when its last part has been played.
 _HLS_READ_TIMEOUT_S = 30.0
@@ -76,8 +77,10 @@ class CameraOptions:
 
 
 def find_read_timeout_s(source: Source, options: CameraOptions) -> float:
-    """Return the seconds without a packet after which a source counts as frozen."""
-    is_hls = source.kind == HTTP and re.split("[?#]", source.location, maxsplit=1)[0].endswith(".m3u8")
+    """Return the seconds without a packet after which a source counts as frozen; a file's pauses are meant."""
+    if source.kind == FILE:
+        return math.inf
+    is_hls = source.kind == HTTP and re.split("[?#]", source.location, maxsplit=1)[0].lower().endswith(".m3u8")
     return max(options.read_timeout_s, _HLS_READ_TIMEOUT_S) if is_hls else options.read_timeout_s
 
 

@@ -24,7 +24,6 @@ from ingest.connection import (
     CameraOptions,
     ConnectionLost,
     Reason,
-    describe_timeout,
     explain_error,
     find_read_timeout_s,
     open_camera,
@@ -151,7 +150,7 @@ class PacketThread:
             if now_s - asked_s >= timeout_s:
                 # FFmpeg's parser keeps each packet until the next one begins. This is the last one before a silence;
                 # asked again, FFmpeg would wait as long once more.
-                raise ConnectionLost(Reason.TIMEOUT, describe_timeout(self._options, is_open=True))
+                raise ConnectionLost(Reason.TIMEOUT, f"no packet came for {timeout_s:g} s")
             asked_s = time.monotonic()
 
     def _demux(self, container: InputContainer, stream: VideoStream) -> Iterator[VideoPacket]:

@@ -111,3 +111,17 @@ def repeat_video(source: Path, path: Path, times: int) -> None:
                     packet.stream = stream
                     output.mux(packet)
                 offset = end
+
+
+def hide_pictures(path: Path, to: Path) -> None:
+    """Copy a VP8 video so that every tenth picture is only a reference for others, as encoders make some."""
+    with av.open(str(path)) as reader, av.open(str(to), "w") as writer:
+        stream = writer.add_stream_from_template(reader.streams.video[0])
+        for number, packet in enumerate(reader.demux(video=0)):
+            if packet.size:
+                content = bytearray(bytes(packet))
+                content[0] &= 0xEF if number % 10 == 5 else 0xFF  # the bit that says: show this one
+                copy = av.Packet(bytes(content))
+                copy.pts, copy.dts, copy.time_base = packet.pts, packet.dts, packet.time_base
+                copy.is_keyframe, copy.stream = packet.is_keyframe, stream
+                writer.mux(copy)

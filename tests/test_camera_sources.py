@@ -10,7 +10,7 @@ from urllib.parse import quote
 import av
 import pytest
 from http_camera import HttpAct, run_http_camera, write_hls
-from make_videos import write_video
+from make_videos import hide_pictures, write_video
 from read_camera import Attempt, frames_in_second, watch
 from rtsp_server import Act, encode_clip, run_camera
 
@@ -134,6 +134,21 @@ def test_a_file_plays_in_real_time_again_and_again_as_one_session(tmp_path: Path
     times_s = [frame.time_s for frame in attempt.frames]
     assert times_s == pytest.approx([0.04 * index for index in range(40)], abs=0.002)
     assert (attempt.undecodable, attempt.skipped) == ([], [])
+
+
+def test_a_file_with_a_pause_longer_than_the_read_time_out_plays_on(tmp_path: Path) -> None:
+    path = tmp_path / "pause.mp4"
+    write_video(path, [40 * index for index in range(10)] + [3000 + 40 * index for index in range(5)])
+    (attempt,) = watch(str(path), lambda attempts: len(attempts[-1].frames) >= 15, read_timeout_s=0.2)
+    assert attempt.frames[-1].time_s == pytest.approx(3.16, abs=0.01)
+
+
+def test_pictures_that_are_only_references_cost_no_frame(tmp_path: Path) -> None:
+    shown, path = tmp_path / "shown.webm", tmp_path / "hidden.webm"
+    write_video(shown, [40 * index for index in range(30)], codec="libvpx", options={"g": "30"})
+    hide_pictures(shown, path)
+    (attempt,) = watch(str(path), lambda attempts: len(attempts[-1].frames) >= 27)
+    assert (len(attempt.frames), attempt.undecodable, attempt.skipped) == (27, [], [])
 
 
 def test_a_file_that_is_missing_or_no_video_says_so_and_is_tried_again(tmp_path: Path) -> None:
