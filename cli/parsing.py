@@ -4,8 +4,6 @@ from typing import Any
 
 from typer.core import TyperGroup
 
-from contracts.settings import hide_credentials
-
 
 class QuietGroup(TyperGroup):
     """A group of commands whose parser shows no credentials: its messages repeat what was typed."""
@@ -28,4 +26,6 @@ class QuietGroup(TyperGroup):
 def _hide(error: Exception) -> None:
     # Of the parser's errors the message is an attribute, which is formatted later.
     if isinstance(message := getattr(error, "message", None), str):
+        from contracts.settings import hide_credentials  # takes a moment to load, which --help need not wait for
+
         error.message = hide_credentials(message)  # type: ignore[attr-defined]

@@ -189,7 +189,7 @@ def test_the_same_records_give_the_same_bytes_and_every_figure_that_is_shown(
 def test_the_temporal_benchmarks_record_becomes_a_section(tmp_path: Path) -> None:
     value = {"mean": 71.25, "se": 0.5}
     system = {"accuracy": value, "event_f1": 0.6, "frame_macro_f1": 0.5, "ece": 0.04}
-    switching = {**system, "near_accuracy": value, "lag_crops": 0.61}
+    switching = {**system, "near_accuracy": value, "lag_crops": 0.61, "switches_missed": 0.2}
     record = {
         "kind": "temporal",
         "model_id": "production-1",
@@ -212,8 +212,8 @@ def test_the_temporal_benchmarks_record_becomes_a_section(tmp_path: Path) -> Non
     }
     write_record(tmp_path / "temporal.json", record)
     section = find_section(write_report(tmp_path, tmp_path / "out").read_text(), "Emotion over time")
-    assert "| steady | model | 71.2 ± 0.5 | – | 0.600 | 0.500 | 0.040 | – |" in section
-    assert "| switching | cnn | 71.2 ± 0.5 | 71.2 ± 0.5 | 0.600 | 0.500 | 0.040 | 0.61 |" in section
+    assert "| steady | model | 71.2 ± 0.5 | – | 0.600 | 0.500 | 0.040 | – | – |" in section
+    assert "| switching | cnn | 71.2 ± 0.5 | 71.2 ± 0.5 | 0.600 | 0.500 | 0.040 | 0.61 | 20 % |" in section
     assert "| real clips: flips over the CNN's | 0.7 | at most 0.5 | **missed** |" in section
     assert "centred mean, radius 2" in section
 

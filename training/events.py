@@ -68,18 +68,19 @@ def count_flips(labels: Labels) -> int:
     return int((np.diff(labels) != 0).sum())
 
 
-def measure_lag(predicted: Labels, truth: Labels, switch_at: NDArray[np.int64]) -> tuple[float, float]:
+def measure_lag(predicted: Labels, truth: Labels, switch_at: NDArray[np.int64]) -> tuple[float | None, float]:
     """Return how late a switch is noticed, in crops, and the share of switches that are never noticed.
 
     ``predicted`` and ``truth`` are (N T); ``switch_at`` (N) is the first crop of the second emotion. The lag is the
-    mean number of crops from there to the first one with the second emotion's label, over the clips that have one.
+    mean number of crops from there to the first one with the second emotion's label, over the clips that have one; None
+    where none has.
     """
     lags = []
     for row, true, switch in zip(predicted, truth, switch_at, strict=True):
         right = np.flatnonzero(row[switch:] == true[switch:])
         if len(right):
             lags.append(int(right[0]))
-    return float(np.mean(lags)) if lags else float("nan"), 1 - len(lags) / len(predicted)
+    return float(np.mean(lags)) if lags else None, 1 - len(lags) / len(predicted)
 
 
 def _compute_iou(a: Event, b: Event) -> float:

@@ -56,12 +56,23 @@ def _make_sets_table(sets: dict[str, Any]) -> str:
             f"{figures['event_f1']:.3f}",
             f"{figures['frame_macro_f1']:.3f}",
             f"{figures['ece']:.3f}",
-            f"{figures['lag_crops']:.2f}" if "lag_crops" in figures else NONE,
+            f"{figures['lag_crops']:.2f}" if figures.get("lag_crops") is not None else NONE,
+            f"{100 * figures['switches_missed']:.0f} %" if "switches_missed" in figures else NONE,
         ]
         for name, of_set in sets.items()
         for system, figures in of_set["systems"].items()
     ]
-    titles = ("set", "system", "accuracy", "accuracy near the switch", "event F1", "macro F1", "ECE", "lag in crops")
+    titles = (
+        "set",
+        "system",
+        "accuracy",
+        "accuracy near the switch",
+        "event F1",
+        "macro F1",
+        "ECE",
+        "lag in crops",
+        "missed",
+    )
     return make_table(titles, lines)
 
 

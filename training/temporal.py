@@ -123,7 +123,8 @@ def _measure_system(clips: ClipSet, answer: Probabilities, near: NDArray[np.bool
     if near.any():
         lag, missed = measure_lag(predicted, clips.truth, clips.switch_at)
         figures["near_accuracy"] = _to_points(_select(right, near))
-        figures["lag_crops"], figures["switches_missed"] = round(lag, 3), round(missed, 4)
+        figures["lag_crops"] = round(lag, 3) if lag is not None else None
+        figures["switches_missed"] = round(missed, 4)
         figures["accuracy_by_distance"] = measure_curve(right, clips.switch_at)
     return figures
 
