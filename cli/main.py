@@ -45,11 +45,6 @@ class Profile(StrEnum):
     live = "live"
 
 
-class Transport(StrEnum):
-    tcp = "tcp"
-    udp = "udp"
-
-
 class TableFormat(StrEnum):
     csv = "csv"
     parquet = "parquet"

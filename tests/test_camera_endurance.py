@@ -12,8 +12,9 @@ from read_camera import watch
 from rtsp_server import Act, encode_clip, run_camera
 
 from contracts.sources import parse_source
+from ingest.anchors import AnchorPicker
 from ingest.backoff import Backoff
-from ingest.camera import AnchorPicker, CameraReader
+from ingest.camera import CameraReader
 from ingest.camera_events import ClockAnchor, Connected, Disconnected
 from ingest.connection import CameraOptions
 

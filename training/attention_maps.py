@@ -53,6 +53,7 @@ def draw_attention(
     """Draw random ``faces``, the same for the same ``seed``, under the weights that the network's attention gives them.
 
     The sequence is the map's rows, so a face has bands: the brighter, the more weight, on one scale for all faces.
+
     Raises:
         UsageError: the network has no attention, or the path cannot be written or has no picture's suffix.
     """
