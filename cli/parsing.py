@@ -28,4 +28,10 @@ def _hide(error: Exception) -> None:
     if isinstance(message := getattr(error, "message", None), str):
         from contracts.settings import hide_credentials  # takes a moment to load, which --help need not wait for
 
+        # A URL with a space in its password comes as several arguments, of which the later ones look like no URL.
+        if "unexpected extra argument" in message:
+            message = (
+                "There are arguments too many, not shown here. Put a name with spaces, and a URL, in quotes; stream "
+                "edit takes the URL after --url."
+            )
         error.message = hide_credentials(message)  # type: ignore[attr-defined]

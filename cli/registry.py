@@ -4,7 +4,7 @@ import getpass
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -23,19 +23,6 @@ from contracts.encryption import find_secret_key
 from contracts.errors import UsageError
 from contracts.sources import FILE, Source, parse_source
 from contracts.store import Row, make_uuid7
-
-
-def check_no_more(arguments: Sequence[str]) -> None:
-    """Refuse arguments that no command takes, without showing them: one may be a URL with a password.
-
-    Raises:
-        UsageError: there are some.
-    """
-    if arguments:
-        raise UsageError(
-            f"The command has {len(arguments)} argument{'s' * (len(arguments) > 1)} too many. Put a name with spaces, "
-            "and a URL, in quotes; edit takes the URL after --url."
-        )
 
 
 def add(

@@ -11,8 +11,6 @@ from cli.options import Database, Json
 app = typer.Typer(help="Add, show and change camera streams.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The stream's name, or a beginning of its id (8 characters or more).")]
-# What is left over may be a URL with a password, which the parser's own message would show.
-_EXTRA = {"allow_extra_args": True}
 _URL_HELP = (
     "rtsp(s):// or http(s):// URL, a webcam (0 or /dev/video0) or a file, looped; - reads it from standard input, so "
     "that a password stays out of the shell's history."
@@ -30,9 +28,8 @@ class Transport(StrEnum):
     udp = "udp"
 
 
-@app.command(context_settings=_EXTRA)
+@app.command()
 def add(
-    context: typer.Context,
     name: Annotated[str, typer.Argument(help="A name for the stream.")],
     url: Annotated[str, typer.Argument(help=_URL_HELP)],
     profile: Annotated[
@@ -46,7 +43,6 @@ def add(
     """Add a stream."""
     from cli import registry
 
-    registry.check_no_more(context.args)
     registry.add(
         name,
         url,
@@ -90,9 +86,8 @@ def disable(name: Name, database: Database = None) -> None:
     registry.set_enabled(name, False, database_url=database)
 
 
-@app.command(context_settings=_EXTRA)
+@app.command()
 def edit(
-    context: typer.Context,
     name: Name,
     url: Annotated[str | None, typer.Option(help=_URL_HELP)] = None,
     new_name: Annotated[
@@ -106,7 +101,6 @@ def edit(
     """Change a stream; what is not given stays as it is."""
     from cli import registry
 
-    registry.check_no_more(context.args)
     registry.edit(
         name,
         url=url,
@@ -118,9 +112,8 @@ def edit(
     )
 
 
-@app.command("test", context_settings=_EXTRA)
+@app.command("test")
 def try_out(
-    context: typer.Context,
     url: Annotated[str, typer.Argument(help=_URL_HELP)],
     transport: Annotated[Transport | None, typer.Option(help="What carries RTSP's video.  [tcp]")] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to watch from the first frame on.")] = 5.0,
@@ -131,7 +124,6 @@ def try_out(
     """Open a camera as the pipeline would, and say what comes: codec, size, rate, faces."""
     from cli import registry, stream_test
 
-    registry.check_no_more(context.args)
     stream_test.run(
         registry.read_source(url),
         transport=transport.value if transport else None,
