@@ -17,9 +17,9 @@ import torch
 
 from contracts.errors import EmotraceError
 from contracts.messages import CropSequence
+from ingest.analysis import make_face_crop
 from ingest.finding import FaceFinder
 from ingest.frames import Frame, FrameReader
-from ingest.pipeline import make_face_crop
 from ingest.sampling import FrameSampler
 from ingest.scenes import SceneCutDetector
 from ingest.tracking import Tracker

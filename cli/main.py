@@ -227,6 +227,15 @@ def run_recording(session: str, stream: str) -> None:
 
 
 @app.command(hidden=True)
+def run_camera(stream: str) -> None:
+    """Run one camera in this process, without a queue."""
+    from cli.children import watch_for_stop
+    from ingest.jobs import run_camera as run
+
+    print(run(stream, watch_for_stop()))
+
+
+@app.command(hidden=True)
 def run_inference(stream: str, model: str, device: str, gather_s: float, claim_after_s: float) -> None:
     """Serve one stream with one model; ``analyze`` starts this."""
     from cli.children import watch_for_stop

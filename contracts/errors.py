@@ -11,6 +11,7 @@ exits with the class's ``exit_code``; a traceback shown to a user is a defect.
   - MessageError: a stream entry does not hold what the contract says
   - ServiceError: Redis or the database is out of reach, or stayed so
     - RowsRefusedError: the database is there, and refuses these rows
+    - LeaseLostError: another run has taken over the camera
   - LedgerError: frames or faces do not add up
   - OutputError: a result file cannot be written
   - SecretKeyError: the key of stored credentials is missing, malformed or another one
@@ -62,6 +63,10 @@ class ServiceError(EmotraceError):
 
 class RowsRefusedError(ServiceError):
     """The database is there and refuses these rows: they break a rule of its tables, and would again."""
+
+
+class LeaseLostError(ServiceError):
+    """Another run has taken over the camera; what this one writes would be refused."""
 
 
 class LedgerError(EmotraceError):

@@ -77,6 +77,8 @@ sessions = Table(
     Column("started_at", Double, nullable=False),
     Column("ended_at", Double),
     Column("error", Text),
+    Column("epoch", Integer),  # of a camera's: its run's (see leases); null for recordings
+    Column("end_reason", String(24)),  # of a camera's: why the connection or the run ended
 )
 
 tracks = Table(
@@ -117,6 +119,9 @@ coverage = Table(
     Column("num_frames", BigInteger, nullable=False),  # of this state; for undecodable: packets
     Column("num_not_sampled", BigInteger, nullable=False),
     Column("num_faces", BigInteger, nullable=False),
+    # Frames that the asked rate would have had analysed, and a lowered one did not; ``fps`` is the rate in force.
+    Column("num_backpressure", BigInteger, nullable=False, server_default="0"),
+    Column("fps", Double),
 )
 
 # Crop sequences that no worker could use; (session, track, first_pts) identifies a sequence.
@@ -128,4 +133,23 @@ rejections = Table(
     Column("first_pts", BigInteger, primary_key=True, autoincrement=False),
     Column("num_faces", BigInteger, nullable=False),
     Column("reason", Text, nullable=False),
+)
+
+# Who may run a camera. The epoch grows with each new holder, and the store refuses what an older one writes.
+leases = Table(
+    "leases",
+    metadata,
+    Column("stream_id", _UUID, primary_key=True),
+    Column("epoch", Integer, nullable=False),
+    Column("holder", Text, nullable=False),
+    Column("expires_at", Double, nullable=False),  # by the database's clock; 0: given back
+)
+
+# Moments at which a camera's clock was tied to the wall's; drift is corrected by them when times are shown.
+clock_anchors = Table(
+    "clock_anchors",
+    metadata,
+    Column("session_id", _UUID, ForeignKey("sessions.session_id"), primary_key=True),
+    Column("pts", BigInteger, primary_key=True, autoincrement=False),
+    Column("wall_s", Double, nullable=False),
 )

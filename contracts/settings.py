@@ -42,6 +42,17 @@ class Settings(BaseSettings):
     secret_key_file: Path | None = Field(
         None, description="The key of stored credentials; unset makes one under data_dir at first need."
     )
+    camera_open_timeout_s: float = Field(
+        10.0, gt=0, le=600, description="Seconds from connecting to a camera's first packet; some take 40 to start."
+    )
+    camera_read_timeout_s: float = Field(
+        10.0, gt=0, le=600, description="Seconds without a packet after which a camera counts as frozen."
+    )
+    camera_min_backoff_s: float = Field(1.0, gt=0, le=3600, description="Seconds before the first try to reconnect.")
+    camera_max_backoff_s: float = Field(60.0, gt=0, le=3600, description="The most seconds between two tries.")
+    lease_s: float = Field(
+        15.0, ge=1, le=600, description="Seconds after which a camera whose host vanished may run elsewhere."
+    )
 
     @field_validator("data_dir", "yunet_path", "secret_key_file")
     @classmethod

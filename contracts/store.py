@@ -20,6 +20,7 @@ from contracts.model_card import ModelCard
 from contracts.schema import coverage, emotions, models, rejections, sessions, sources, tracks
 
 RUNNING, COMPLETE, INTERRUPTED, FAILED, INCOMPLETE = "running", "complete", "interrupted", "failed", "incomplete"
+ENDED = "ended"  # a camera's connection is over, and some of its faces may still wait
 
 _MAX_REASON_LENGTH = 1000
 EMOTION_COLUMNS = tuple(column.name for column in emotions.columns)
@@ -153,9 +154,22 @@ def list_sessions(connection: sa.Connection, limit: int = 1000) -> list[Row]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def record_emotions(connection: sa.Connection, rows: Sequence[Row]) -> None:
-    """Store rows of the emotions table; a row whose (session, track, pts) is there already is left as it is."""
-    insert_new(connection, emotions, rows)
+def record_emotions(connection: sa.Connection, rows: Sequence[Row]) -> frozenset[str]:
+    """Store rows of the emotions table; a row whose (session, track, pts) is there already is left as it is.
+
+    Return the sessions whose rows were refused: a camera's that is sealed has its last account.
+    """
+    sealed = _list_sealed(connection, {row["session_id"] for row in rows})
+    insert_new(connection, emotions, [row for row in rows if row["session_id"] not in sealed] if sealed else rows)
+    return sealed
+
+
+def _list_sealed(connection: sa.Connection, session_ids: Iterable[str]) -> frozenset[str]:
+    """Return which of the sessions are sealed (see ``contracts.camera_sessions``), and keep the others from it."""
+    query = sa.select(sessions.c.session_id, sessions.c.epoch, sessions.c.status)
+    query = query.where(sessions.c.session_id.in_(session_ids)).with_for_update(read=True, key_share=True)
+    found = connection.execute(query)
+    return frozenset(row.session_id for row in found if row.epoch is not None and row.status not in (RUNNING, ENDED))
 
 
 def record_coverage(connection: sa.Connection, rows: Sequence[Row]) -> None:
@@ -173,10 +187,12 @@ def record_rejection(
 ) -> None:
     """Store that a crop sequence was rejected.
 
-    One that names no known session has no ledger to stand in; one whose rows are there already was stored before its
-    worker died, so nothing of it is missing.
+    One that names no known session has no ledger to stand in, and a sealed one counts it as lost already; one whose
+    rows are there already was stored before its worker died, so nothing of it is missing.
     """
     known = connection.execute(sa.select(sessions.c.session_id).where(sessions.c.session_id == session_id)).first()
+    if _list_sealed(connection, [session_id]):
+        return
     stored = connection.execute(
         sa.select(emotions.c.pts).where(
             emotions.c.session_id == session_id, emotions.c.track_id == track_id, emotions.c.pts == first_pts
@@ -205,15 +221,16 @@ def read_ledger(connection: sa.Connection, session_id: str, waiting: int = 0) ->
             sa.func.sum(coverage.c.num_frames),
             sa.func.sum(coverage.c.num_not_sampled),
             sa.func.sum(coverage.c.num_faces),
+            sa.func.sum(coverage.c.num_backpressure),
         )
         .where(coverage.c.session_id == session_id)
         .group_by(coverage.c.state)
     ).all()
-    frames = {state: int(num_frames) for state, num_frames, _, _ in per_state}
+    frames = {state: int(num_frames) for state, num_frames, _, _, _ in per_state}
+    # Those that lie inside stretches of other states.
+    frames[ledger.NOT_SAMPLED] = frames.get(ledger.NOT_SAMPLED, 0) + sum(int(row[2]) for row in per_state)
+    frames[ledger.BACKPRESSURE] = frames.get(ledger.BACKPRESSURE, 0) + sum(int(row[4]) for row in per_state)
     skipped = {reason: frames[reason] for reason in ledger.SKIP_REASONS if frames.get(reason)}
-    not_sampled = sum(int(number) for _, _, number, _ in per_state)
-    if not_sampled:
-        skipped = {ledger.NOT_SAMPLED: not_sampled + skipped.pop(ledger.NOT_SAMPLED, 0), **skipped}
     num_rows = connection.execute(
         sa.select(sa.func.count()).select_from(emotions).where(emotions.c.session_id == session_id)
     ).scalar_one()
@@ -226,7 +243,7 @@ def read_ledger(connection: sa.Connection, session_id: str, waiting: int = 0) ->
         decoded=session.num_frames or 0,
         analysed=frames.get(ledger.ANALYSED, 0),
         skipped=skipped,
-        published=sum(int(faces) for _, _, _, faces in per_state),
+        published=sum(int(row[3]) for row in per_state),
         rows=int(num_rows),
         rejected=int(rejected),
         waiting=waiting,

@@ -178,17 +178,18 @@ class CropStream:
                 raise
 
     @_with_clear_errors
-    def publish(self, sequence: CropSequence) -> None:
-        """Add a crop sequence to the stream."""
-        fields: dict[Any, Any] = {
-            "payload": encode(sequence),
-            "session": sequence.session_id,
-            "track": sequence.track_id,
-            "first_pts": sequence.first_pts,
-            "faces": sequence.num_faces,
-        }
+    def publish(self, *sequences: CropSequence) -> None:
+        """Add crop sequences to the stream, all or none."""
         with self.client.pipeline(transaction=True) as pipeline:
-            pipeline.xadd(self.name, fields)
+            for sequence in sequences:
+                fields: dict[Any, Any] = {
+                    "payload": encode(sequence),
+                    "session": sequence.session_id,
+                    "track": sequence.track_id,
+                    "first_pts": sequence.first_pts,
+                    "faces": sequence.num_faces,
+                }
+                pipeline.xadd(self.name, fields)
             if self.expires_s is not None:
                 pipeline.expire(self.name, self.expires_s)
             pipeline.execute()

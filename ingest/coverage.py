@@ -18,6 +18,8 @@ class _Stretch:
     num_frames: int = 0
     num_not_sampled: int = 0
     num_faces: int = 0
+    num_backpressure: int = 0
+    fps: float | None = None
 
 
 class CoverageRecorder:
@@ -31,6 +33,20 @@ class CoverageRecorder:
         self._session_id = session_id
         self._current: _Stretch | None = None
         self._unwritten: list[_Stretch] = []
+        self._fps: float | None = None
+
+    def set_rate(self, fps: float) -> None:
+        """Note the sampling rate in force from now on; another one begins a new stretch."""
+        self._fps = fps
+
+    def add_thinned(self, pts: int, time_s: float) -> None:
+        """Count one frame that the asked sampling rate would have had analysed, and the rate in force did not."""
+        current = self._current
+        if current is None or current.state != ledger.ANALYSED:
+            self.add_frame(pts, time_s, ledger.BACKPRESSURE)
+            return
+        current.end_s = max(current.end_s, time_s)
+        current.num_backpressure += 1
 
     def add_frame(self, pts: int, time_s: float, state: str, num_faces: int = 0) -> None:
         """Count one frame in ``state`` (see ``contracts.ledger``), of which ``num_faces`` go to inference."""
@@ -41,7 +57,7 @@ class CoverageRecorder:
             current.num_not_sampled += 1
             return
         is_new_page = current is not None and int(time_s / _STRETCH_S) != int(current.start_s / _STRETCH_S)
-        if current is None or state != current.state or is_new_page:
+        if current is None or state != current.state or is_new_page or current.fps != self._fps:
             current = self._begin(pts, time_s, state)
         current.num_frames += 1
         current.num_faces += num_faces
@@ -56,9 +72,6 @@ class CoverageRecorder:
 
     def add_missing(self, pts: int, start_s: float, end_s: float, state: str) -> None:
         """Note a stretch of time of which no frame was read at all, such as the rest of an interrupted recording."""
-        # After everything that was counted: two stretches of one state and pts would be one row.
-        if self._current is not None:
-            pts = max(pts, self._current.start_pts + 1)
         self._begin(pts, start_s, state).end_s = end_s
 
     def take_rows(self, frame_s: float = 0.0) -> list[dict[str, Any]]:
@@ -78,6 +91,8 @@ class CoverageRecorder:
                 "num_frames": stretch.num_frames,
                 "num_not_sampled": stretch.num_not_sampled,
                 "num_faces": stretch.num_faces,
+                "num_backpressure": stretch.num_backpressure,
+                "fps": stretch.fps,
             }
             for stretch in unwritten
         ]
@@ -85,6 +100,8 @@ class CoverageRecorder:
     def _begin(self, pts: int, time_s: float, state: str) -> _Stretch:
         if self._current is not None:
             self._current.end_s = max(self._current.end_s, time_s)
-        self._current = _Stretch(pts, state, time_s, time_s)
+            # Two stretches of one state and pts would be one row; packets without a time of their own come so.
+            pts = max(pts, self._current.start_pts + 1)
+        self._current = _Stretch(pts, state, time_s, time_s, fps=self._fps)
         self._unwritten.append(self._current)
         return self._current

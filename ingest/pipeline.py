@@ -13,15 +13,11 @@ from contracts import ledger
 from contracts.messages import CropSequence
 from contracts.model_card import InputContract
 from contracts.stream import CropStream
-from ingest.finding import FaceFinder
-from ingest.frames import Frame, FrameReader, UndecodablePacket
-from ingest.quality import MIN_FACE_PX, compute_quality
+from ingest.analysis import FrameAnalyser
+from ingest.frames import FrameReader, UndecodablePacket
 from ingest.recorder import SessionRecorder
 from ingest.sampling import FrameSampler
-from ingest.scenes import SceneCutDetector
-from ingest.tracking import Track, Tracker
-from ingest.windows import FaceCrop, WindowBuffer
-from models.alignment import crop_face, find_crop_square
+from ingest.windows import WindowBuffer
 from models.detection import FaceDetector
 
 _SAVE_INTERVAL_S = 2.0
@@ -57,9 +53,8 @@ def ingest_recording(
         SourceError: the recording cannot be read at all.
         ServiceError: Redis or the database stayed out of reach.
     """
-    finder, scenes = FaceFinder(detector), SceneCutDetector()
     sampler: FrameSampler | None = None
-    tracker = Tracker(detector.min_score, windows.max_gap_s)
+    analyser = FrameAnalyser(detector, model_input, windows)
     num_faces = 0
     ended: list[int] = []
     next_save, next_progress = time.monotonic() + _SAVE_INTERVAL_S, 0.0
@@ -87,39 +82,26 @@ def ingest_recording(
                 sampler = FrameSampler(options.fps, reader.clock.time_base)
                 # Where frames are rare, a second between two of them is no gap.
                 windows.max_gap_s = max(windows.max_gap_s, _GAP_INTERVALS * _find_interval_s(options, reader))
-                tracker = Tracker(detector.min_score, windows.max_gap_s)
+                analyser = FrameAnalyser(detector, model_input, windows)
             if not sampler.is_due(frame.pts - (reader.clock.start_pts or 0)):
                 recorder.coverage.add_frame(frame.pts, frame.time_s, ledger.NOT_SAMPLED)
                 continue
 
-            is_cut = scenes.is_cut(frame.image.luma)
-            gone = tracker.break_all() if is_cut else []
-            detections = finder.find(frame.image, frame.time_s, tracker.list_known_boxes(), is_cut)
-            tracks, lost = tracker.update(detections, frame.time_s)
-            for track_id in (*gone, *lost):
-                publish(windows.flush(track_id))
-                ended.append(track_id)
-            faces_here = 0
-            for track in tracks:
-                face = make_face_crop(frame, track, detector, model_input)
-                if face is None:
-                    if track.is_break:
-                        publish(windows.flush(track.track_id))
-                    continue
-                publish(windows.add(track.track_id, face, track.is_break))
-                recorder.add_face(track.track_id, frame.pts, frame.time_s)
-                faces_here += 1
-            publish(windows.flush_overdue(frame.time_s))
-            recorder.coverage.add_frame(frame.pts, frame.time_s, _find_state(faces_here, bool(tracks)), faces_here)
+            found = analyser.analyse(frame)
+            publish(found.sequences)
+            ended += found.ended
+            for track_id in found.track_ids:
+                recorder.tracks.add_face(track_id, frame.pts, frame.time_s)
+            recorder.coverage.add_frame(frame.pts, frame.time_s, found.state, len(found.track_ids))
 
-            num_faces += faces_here
+            num_faces += len(found.track_ids)
             now = time.monotonic()
             if now >= next_progress:
                 report_progress(reader, num_faces)
                 next_progress = now + _PROGRESS_INTERVAL_S
             if now >= next_save:
                 recorder.save(reader)
-                recorder.forget_tracks(ended)
+                recorder.tracks.forget(ended)
                 ended.clear()
                 next_save = time.monotonic() + _SAVE_INTERVAL_S
 
@@ -130,35 +112,11 @@ def ingest_recording(
     return is_complete
 
 
-def make_face_crop(frame: Frame, track: Track, detector: FaceDetector, model_input: InputContract) -> FaceCrop | None:
-    """Return the track's face in this frame as the model wants it, or None where it is too small to say anything."""
-    side_factor = model_input.framing.side
-    _, _, side_px = find_crop_square(track.box, detector.framing, side_factor)
-    if side_px < MIN_FACE_PX:
-        return None
-    crop = crop_face(frame.image.luma, track.box, detector.framing, model_input.size_px, side_factor)
-    return FaceCrop(
-        pts=frame.pts,
-        time_s=frame.time_s,
-        frame_index=frame.index,
-        box=track.box,
-        detection_score=track.score,
-        quality=compute_quality(crop, side_px, track.score),
-        crop=crop,
-    )
-
-
 def _find_interval_s(options: IngestOptions, reader: FrameReader) -> float:
     """Return the usual seconds between analysed frames, as far as the container tells; 0 where it does not."""
     native_fps = reader.facts.average_fps if reader.facts is not None else 0.0
     rates = [fps for fps in (options.fps, native_fps) if fps]
     return 1 / min(rates) if rates else 0.0
-
-
-def _find_state(num_faces: int, has_tracks: bool) -> str:
-    if num_faces:
-        return ledger.ANALYSED
-    return ledger.LOW_QUALITY if has_tracks else ledger.NO_FACE
 
 
 def _find_frame_s(reader: FrameReader) -> float:

@@ -10,14 +10,11 @@ from ingest.coverage import CoverageRecorder
 from ingest.frames import FrameReader
 
 
-class SessionRecorder:
-    """Collects a session's coverage and tracks, and writes them in keyed rows that may be written again."""
+class TrackRecorder:
+    """Collects a session's tracks as rows that grow."""
 
-    def __init__(self, engine: sa.Engine, session_id: str, retry_s: float) -> None:
-        self.coverage = CoverageRecorder(session_id)
-        self._engine = engine
+    def __init__(self, session_id: str) -> None:
         self._session_id = session_id
-        self._retry_s = retry_s
         self._tracks: dict[int, dict[str, Any]] = {}
 
     def add_face(self, track_id: int, pts: int, time_s: float) -> None:
@@ -34,6 +31,26 @@ class SessionRecorder:
         )
         track.update(end_pts=pts, end_s=time_s, num_faces=track["num_faces"] + 1)
 
+    def list_rows(self) -> list[dict[str, Any]]:
+        """Return a copy of the rows of all tracks that were not forgotten."""
+        return [dict(track) for track in self._tracks.values()]
+
+    def forget(self, track_ids: list[int]) -> None:
+        """Drop ended tracks once they are written, so that a long session does not pile them up."""
+        for track_id in track_ids:
+            self._tracks.pop(track_id, None)
+
+
+class SessionRecorder:
+    """Collects a session's coverage and tracks, and writes them in keyed rows that may be written again."""
+
+    def __init__(self, engine: sa.Engine, session_id: str, retry_s: float) -> None:
+        self.coverage = CoverageRecorder(session_id)
+        self._engine = engine
+        self._session_id = session_id
+        self._retry_s = retry_s
+        self.tracks = TrackRecorder(session_id)
+
     def save(self, reader: FrameReader, frame_s: float = 0.0) -> None:
         """Write everything that is new or has grown.
 
@@ -41,7 +58,7 @@ class SessionRecorder:
             ServiceError: the database stayed out of reach.
         """
         coverage_rows = self.coverage.take_rows(frame_s)
-        track_rows = list(self._tracks.values())
+        track_rows = self.tracks.list_rows()
         values = _read_values(reader)
 
         def write(connection: sa.Connection) -> None:
@@ -50,11 +67,6 @@ class SessionRecorder:
             store.update_session(connection, self._session_id, **values)
 
         write_transaction(self._engine, write, self._retry_s)
-
-    def forget_tracks(self, track_ids: list[int]) -> None:
-        """Drop ended tracks after a ``save``, so that a long recording does not pile them up."""
-        for track_id in track_ids:
-            self._tracks.pop(track_id, None)
 
 
 def _read_values(reader: FrameReader) -> dict[str, Any]:

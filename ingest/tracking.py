@@ -32,7 +32,7 @@ class Tracker:
 
     def __init__(self, min_score: float, max_lost_s: float) -> None:
         self._min_score = min_score
-        self._max_lost_s = max_lost_s
+        self.max_lost_s = max_lost_s
         self._tracks: list[Track] = []
         self._next_id = 1
         self._last_time_s = -1.0
@@ -54,7 +54,7 @@ class Tracker:
         confident ones begin a track.
         """
         self._last_time_s = time_s
-        ended = [track.track_id for track in self._tracks if time_s - track.time_s > self._max_lost_s]
+        ended = [track.track_id for track in self._tracks if time_s - track.time_s > self.max_lost_s]
         self._tracks = [track for track in self._tracks if track.track_id not in ended]
         strong = [detection for detection in detections if detection.score >= self._min_score]
         weak = [detection for detection in detections if MIN_KNOWN_SCORE <= detection.score < self._min_score]

@@ -30,9 +30,11 @@ class WindowProfile:
             raise ValueError(f"stride + lookahead must lie within the window, found {self}")
 
 
+_LIVE = WindowProfile(window_length=16, stride=2, lookahead=2, deadline_s=1.0)
 PROFILES = {
     "batch": WindowProfile(window_length=16, stride=8, lookahead=4, deadline_s=None),
-    "live": WindowProfile(window_length=16, stride=2, lookahead=2, deadline_s=1.0),
+    "live": _LIVE,
+    "driver": _LIVE,  # of one person: the largest steady face is kept (ingest.driver)
 }
 
 

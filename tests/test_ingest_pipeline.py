@@ -24,10 +24,11 @@ from contracts.ledger import Ledger
 from contracts.messages import Box, CropSequence, decode
 from contracts.model_card import InputContract, ModelCard
 from contracts.stream import CropStream
+from ingest.analysis import make_face_crop
 from ingest.finding import FaceFinder, compute_iou
 from ingest.frames import Frame, FrameReader
 from ingest.images import VideoImage
-from ingest.pipeline import IngestOptions, ingest_recording, make_face_crop
+from ingest.pipeline import IngestOptions, ingest_recording
 from ingest.quality import compute_quality
 from ingest.recorder import SessionRecorder
 from ingest.sampling import FrameSampler

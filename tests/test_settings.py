@@ -37,7 +37,7 @@ def test_variables_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         ("EMOTRACE_REDIS_ULR", "Did you mean EMOTRACE_REDIS_URL?"),
         ("EMOTRACE_DATADIR", "Did you mean EMOTRACE_DATA_DIR?"),
         ("emotrace_retrys", "Did you mean EMOTRACE_RETRY_S?"),
-        ("EMOTRACE_XYZZY", "Known are EMOTRACE_BACKEND, DATABASE_URL, DATA_DIR, "),
+        ("EMOTRACE_XYZZY", "Known are EMOTRACE_BACKEND, CAMERA_MAX_BACKOFF_S, "),
     ],
 )
 def test_an_unknown_variable_is_refused_with_a_suggestion(

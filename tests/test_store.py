@@ -312,10 +312,11 @@ def empty_engine(database_url: str) -> Iterator[sa.Engine]:
 def test_an_empty_database_gets_its_tables_and_a_second_time_changes_nothing(empty_engine: sa.Engine) -> None:
     with pytest.raises(ServiceError, match=r"no emotrace tables\. Run `emotrace migrate`"):
         check_migrated(empty_engine)
-    assert migrate(empty_engine) == (None, "0002")
+    head = max(path.name for path in Path("contracts/migrations/versions").glob("0*.py"))[:4]
+    assert migrate(empty_engine) == (None, head)
     with empty_engine.begin() as connection:
         record_session(connection)
-    assert migrate(empty_engine) == ("0002", "0002")
+    assert migrate(empty_engine) == (head, head)
     check_migrated(empty_engine)
     with read_transaction(empty_engine) as connection:
         assert store.read_session(connection, SESSION)["session_id"] == SESSION
