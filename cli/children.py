@@ -6,8 +6,11 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 
@@ -17,6 +20,20 @@ from contracts.settings import hide_credentials
 # A recording's reader that was asked to stop and did so in order.
 EXIT_STOPPED = 75
 _PARENT_VARIABLE = "_EMOTRACE_PARENT_PID"
+
+
+def end_with_parent() -> None:
+    """End this process, as by SIGTERM, when the one that started it as a child has died."""
+    if _PARENT_VARIABLE not in os.environ:
+        return
+    parent = int(os.environ[_PARENT_VARIABLE])
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1.0)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, name="watch-parent", daemon=True).start()
 
 
 def watch_for_stop() -> Callable[[], bool]:
@@ -43,9 +60,17 @@ class Child:
     It runs in a terminal session of its own: a Ctrl-C reaches the parent alone, which ends its children in order.
     """
 
-    def __init__(self, arguments: Sequence[str], environment: Mapping[str, str], inherited: Sequence[int] = ()) -> None:
-        """Start it; it inherits the file descriptors ``inherited``."""
-        self._stderr = tempfile.TemporaryFile("w+", errors="replace")  # noqa: SIM115 - closed with this object
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        environment: Mapping[str, str],
+        inherited: Sequence[int] = (),
+        log: Path | None = None,
+    ) -> None:
+        """Start it; it inherits the file descriptors ``inherited``, and what it says is appended to ``log``."""
+        kept = tempfile.TemporaryFile("w+", errors="replace") if log is None else log.open("a+", errors="replace")  # noqa: SIM115 - closed with this object
+        self._stderr = kept
+        self._begin = kept.seek(0, os.SEEK_END)
         self.process = subprocess.Popen(
             # -P: a folder of the user's that is named like one of our packages must not be imported.
             [sys.executable, "-P", "-m", "cli.main", *arguments],
@@ -94,7 +119,7 @@ class Child:
     def make_error(self, what: str) -> errors.EmotraceError:
         """Return an error that says how it ended, in its own words where it left some."""
         code = self.process.returncode
-        self._stderr.seek(0)
+        self._stderr.seek(self._begin)
         lines = [line for line in self._stderr.read().splitlines() if line.strip()]
         said = [line for line in lines if line.startswith("emotrace: ")]
         if said:

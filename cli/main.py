@@ -217,6 +217,52 @@ def report(
     run(records, out)
 
 
+@app.command()
+def up(
+    capacity: Annotated[int | None, typer.Option(min=0, help="Cameras at a time.  [8 a core]")] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Inference processes.")] = 1,
+    parts: Annotated[int, typer.Option(min=0, help="Parts of archives at a time.")] = 1,
+    database: Database = None,
+    redis: Redis = None,
+) -> None:
+    """Run everything on this machine: cameras, inference and scheduler, until Ctrl-C."""
+    from cli.up import find_capacity, run
+
+    raise typer.Exit(run(find_capacity() if capacity is None else capacity, workers, parts, redis, database))
+
+
+@app.command()
+def status(
+    watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it until Ctrl-C.")] = False,
+    as_json: Json = False,
+    database: Database = None,
+    redis: Redis = None,
+) -> None:
+    """Show what runs, how it goes, and what is lost and why."""
+    from cli.status import run
+
+    run(watch=watch, as_json=as_json, redis_url=redis, database_url=database)
+
+
+@app.command()
+def ingest(
+    capacity: Annotated[int, typer.Option(min=0, help="Cameras at a time on this host.")] = 4,
+    parts: Annotated[int, typer.Option(min=0, help="Parts of archives at a time on this host.")] = 1,
+) -> None:
+    """Run cameras and archives that wait for a host; any number of hosts may do so."""
+    from cli.processes import run_ingest
+
+    run_ingest(capacity, parts)
+
+
+@app.command()
+def scheduler() -> None:
+    """Have the cameras run that are to run; one works, further ones stand by."""
+    from cli.processes import run_scheduler
+
+    run_scheduler()
+
+
 @app.command(hidden=True)
 def run_recording(session: str, stream: str) -> None:
     """Read one session's recording; ``analyze`` starts this."""

@@ -13,12 +13,12 @@ from contracts import camera_sessions, cameras, store
 from contracts.database import open_database, read_transaction, write_transaction
 from contracts.embedded import find_database_url
 from contracts.encryption import find_secret_key
-from contracts.errors import ModelError, ServiceError
+from contracts.errors import EmotraceError, ModelError, ServiceError
 from contracts.lanes import LIVE, name_lane
 from contracts.leases import Lease, acquire_lease
 from contracts.model_card import DEFAULT_MODEL, ModelCard, read_card
 from contracts.progress import Progress, publish_progress
-from contracts.settings import Settings, read_settings
+from contracts.settings import Settings, hide_credentials, read_settings
 from contracts.sources import Source
 from contracts.stream import RUN_EXPIRES_S, CropStream, connect
 from contracts.stream_state import forget_state, publish_state
@@ -32,6 +32,7 @@ from ingest.pipeline import IngestOptions, ingest_recording
 from ingest.recorder import SessionRecorder
 from ingest.run_state import RunState
 from ingest.windows import PROFILES, WindowBuffer
+from ingest.worker import watch_for_stop
 from models.detection import FaceDetector, find_default_detector, make_detector
 
 # A run that is asked to stop has this long for each of its services.
@@ -79,6 +80,14 @@ def run_recording(session_id: str, stream_name: str, should_stop: Callable[[], b
     finally:
         client.close()
         engine.dispose()
+
+
+def run_camera_job(stream_id: str) -> str:
+    """Run a camera as an RQ job; what goes wrong is told without what an error's text may hold of credentials."""
+    try:
+        return run_camera(stream_id, watch_for_stop())
+    except Exception as error:
+        raise EmotraceError(f"{type(error).__name__}: {hide_credentials(str(error))}") from None
 
 
 def run_camera(stream_id: str, should_stop: Callable[[], bool] = lambda: False) -> str:

@@ -1,0 +1,115 @@
+"""All RQ enqueueing: jobs by dotted name, with JSON arguments, because RQ's own serializer runs code that it reads.
+
+What runs is decided elsewhere: a camera by its row in ``streams`` and its lease. The queue only hands work out.
+"""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import redis
+from rq import Queue
+from rq.exceptions import NoSuchJobError
+from rq.job import Job, JobStatus
+from rq.serializers import JSONSerializer
+
+CAMERAS = "cameras"
+PARTS = {"high": "parts-high", "normal": "parts", "low": "parts-low"}
+_RUN_CAMERA = "ingest.jobs.run_camera_job"
+_FOR_EVER = -1
+# A job whose worker took it off the queue and died before it said so is in no registry; so long it is given.
+_TAKEN_S = 5.0
+_KEPT_S = 3600  # how a camera's last job ended can be looked at for so long
+
+
+@dataclass
+class Reconciliation:
+    """What ``reconcile_cameras`` did: streams whose jobs were enqueued, with why, and those whose jobs were removed."""
+
+    enqueued: dict[str, str] = field(default_factory=dict)
+    removed: list[str] = field(default_factory=list)
+
+
+class CameraJobs:
+    """The queue of camera jobs: one job for each stream that is to run, named ``stream-<id>``.
+
+    A job stands for a run and proves nothing: whether a camera runs is said by its lease.
+    """
+
+    def __init__(self, client: redis.Redis) -> None:
+        self._client = client
+        self._queue = Queue(CAMERAS, connection=client, serializer=JSONSerializer)
+        self._missing_since: dict[str, float] = {}
+
+    def reconcile(self, wanted: Iterable[str], held: Iterable[str]) -> Reconciliation:
+        """Make jobs match the streams that are ``wanted``; ``held`` are those whose lease somebody holds.
+
+        A wanted stream whose lease is free gets a job, unless one waits for a worker already. A job whose worker died
+        is replaced. Runs of streams that are no longer wanted end by themselves; their jobs that wait are removed.
+
+        Raises:
+            redis.exceptions.RedisError: Redis is out of reach.
+        """
+        wanted, held = set(wanted), set(held)
+        done = Reconciliation()
+        waiting = set(self._queue.get_job_ids())
+        for stream_id in sorted(wanted - held):
+            job_id = name_job(stream_id)
+            if job_id in waiting or not self._is_over(job_id):
+                continue
+            done.enqueued[stream_id] = self._replace(stream_id)
+        for job_id in sorted(waiting - {name_job(stream_id) for stream_id in wanted}):
+            self._delete(job_id)
+            done.removed.append(job_id.removeprefix("stream-"))
+        return done
+
+    def count_waiting(self) -> int:
+        """Return how many cameras wait for a free worker."""
+        return int(self._queue.count)
+
+    def _is_over(self, job_id: str) -> bool:
+        """Return whether a job without a lease is of no more use: gone, ended, or its worker is."""
+        job = self._fetch(job_id)
+        if job is None or job.get_status() not in (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.SCHEDULED):
+            self._missing_since.pop(job_id, None)
+            return True
+        # It has just been taken, and its run has no lease yet; or its worker died, in a way that RQ sees much later.
+        since = self._missing_since.setdefault(job_id, time.monotonic())
+        if time.monotonic() - since < _TAKEN_S:
+            return False
+        del self._missing_since[job_id]
+        return True
+
+    def _replace(self, stream_id: str) -> str:
+        """Enqueue a stream's job anew and return how the one before ended."""
+        job_id = name_job(stream_id)
+        ending = self._delete(job_id)
+        self._queue.enqueue_call(
+            _RUN_CAMERA,
+            kwargs={"stream_id": stream_id},
+            job_id=job_id,
+            timeout=_FOR_EVER,
+            result_ttl=_KEPT_S,
+            failure_ttl=_KEPT_S,
+            ttl=None,
+        )
+        return ending
+
+    def _delete(self, job_id: str) -> str:
+        job = self._fetch(job_id)
+        if job is None:
+            return "new"
+        status = job.get_status()
+        job.delete()
+        return str(status.value if isinstance(status, JobStatus) else status)
+
+    def _fetch(self, job_id: str) -> Job | None:
+        try:
+            return Job.fetch(job_id, connection=self._client, serializer=JSONSerializer)
+        except NoSuchJobError:
+            return None
+
+
+def name_job(stream_id: str) -> str:
+    """Return the id of a stream's job."""
+    return f"stream-{stream_id}"

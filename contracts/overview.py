@@ -1,0 +1,127 @@
+"""The state of an installation at a glance, read from the database and Redis alone: for ``status`` and pages."""
+
+import time
+from dataclasses import dataclass
+from typing import cast
+
+import redis
+import sqlalchemy as sa
+
+from contracts import cameras, leases, store
+from contracts.database import read_transaction
+from contracts.errors import ServiceError
+from contracts.jobs import CAMERAS, PARTS
+from contracts.lanes import LANES
+from contracts.pressure import read_pressure
+from contracts.schema import sessions
+from contracts.stream import GROUP
+from contracts.stream_state import DISABLED, StreamState, read_states
+
+WAITING = "waiting"
+RUNNING_ELSEWHERE = "silent"
+
+
+@dataclass(frozen=True)
+class StreamOverview:
+    """A stream: its row, whether and where it runs, and what its run tells of itself, if anything.
+
+    ``state`` is one of ``contracts.stream_state``'s, ``waiting`` (for a free ingest worker) or ``silent`` (its lease is
+    held, and its run tells nothing).
+    """
+
+    stream: store.Row
+    state: str
+    holder: str | None
+    told: StreamState | None
+
+
+@dataclass(frozen=True)
+class LaneOverview:
+    """A lane: entries not yet stored, those of them that a worker holds, and the oldest one's age in seconds."""
+
+    name: str
+    num_waiting: int
+    num_pending: int
+    oldest_age_s: float
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Everything that ``status`` shows. ``at`` is seconds since 1970, sizes are in bytes."""
+
+    at: float
+    streams: list[StreamOverview]
+    lanes: list[LaneOverview]
+    queues: dict[str, int]
+    redis_used_bytes: int
+    redis_max_bytes: int
+    database_bytes: int
+    num_rows: int
+    num_sessions: int
+
+
+def read_overview(engine: sa.Engine, client: redis.Redis) -> Overview:
+    """Read the state of everything.
+
+    Raises:
+        ServiceError: the database or Redis is out of reach.
+    """
+    with read_transaction(engine) as connection:
+        rows = cameras.list_streams(connection)
+        held = leases.list_held(connection)
+        size, num_rows = measure_database(connection)
+        num_sessions = int(connection.execute(sa.select(sa.func.count()).select_from(sessions)).scalar_one())
+    try:
+        told = read_states(client, [row["stream_id"] for row in rows])
+        memory = client.info("memory")
+        names = sorted(cast("list[bytes]", list(client.scan_iter("emotrace:crops:*", count=1000))))
+        lanes = [_read_lane(client, name.decode()) for name in names if not name.endswith(b":rejected")]
+        queues = {name: int(client.llen(f"rq:queue:{name}")) for name in (CAMERAS, *PARTS.values())}
+    except redis.exceptions.RedisError as error:
+        raise ServiceError(f"Redis is out of reach ({error}). Check that the server runs.") from None
+    return Overview(
+        at=time.time(),
+        streams=[_judge(row, held.get(row["stream_id"]), told.get(row["stream_id"])) for row in rows],
+        lanes=lanes,
+        queues=queues,
+        redis_used_bytes=int(memory["used_memory"]),
+        redis_max_bytes=int(memory.get("maxmemory") or 0),
+        database_bytes=size,
+        num_rows=num_rows,
+        num_sessions=num_sessions,
+    )
+
+
+def measure_database(connection: sa.Connection) -> tuple[int, int]:
+    """Return the database's size in bytes and about how many emotion rows it holds."""
+    if connection.dialect.name == "postgresql":
+        size = connection.execute(sa.text("SELECT pg_database_size(current_database())")).scalar_one()
+        # The planner's estimate: counting millions of rows takes seconds.
+        rows = connection.execute(
+            sa.text("SELECT GREATEST(reltuples, 0) FROM pg_class WHERE oid = 'emotions'::regclass")
+        ).scalar_one()
+        return int(size), int(rows)
+    pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+    page_size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+    rows = connection.exec_driver_sql("SELECT COUNT(*) FROM emotions").scalar_one()
+    return int(pages) * int(page_size), int(rows)
+
+
+def _judge(row: store.Row, holder: str | None, told: StreamState | None) -> StreamOverview:
+    if told is not None and holder is not None:
+        state = told.state
+    elif holder is not None:
+        state = RUNNING_ELSEWHERE
+    else:
+        state, told = (WAITING if row["enabled"] else DISABLED), None
+    return StreamOverview(row, state, holder, told)
+
+
+def _read_lane(client: redis.Redis, name: str) -> LaneOverview:
+    pressure = read_pressure(client, name)
+    try:
+        pending = int(client.xpending(name, GROUP)["pending"])
+    except redis.exceptions.ResponseError:
+        pending = 0  # nobody has read from it yet
+    lane = next((lane for lane in LANES if name.startswith(f"emotrace:crops:{lane}:")), name)
+    return LaneOverview(lane, pressure.num_waiting, pending, pressure.oldest_age_s)

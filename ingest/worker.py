@@ -1,0 +1,86 @@
+"""The RQ workers of an ingest host: a pool of processes, each of which runs one camera or one part at a time.
+
+RQ's own worker is made for jobs that end. A camera's does not, so these hand a request to stop on to the job, and go on
+where Redis is away for a while.
+"""
+
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import redis
+from rq import Worker
+from rq.executions import Execution
+from rq.job import Job
+from rq.serializers import JSONSerializer
+from rq.worker_pool import WorkerPool
+
+from contracts.jobs import CAMERAS, PARTS
+
+_log = logging.getLogger("emotrace.ingest")
+
+
+class IngestWorker(Worker):
+    """Runs one job at a time in a child process, and ends with its pool."""
+
+    def work(self, *args: Any, **kwargs: Any) -> bool:
+        """Work until told to stop, or until the pool is gone, however it went."""
+        threading.Thread(target=_end_with, args=(os.getppid(),), name="watch-pool", daemon=True).start()
+        return super().work(*args, **{**kwargs, "with_scheduler": False})
+
+    def handle_warm_shutdown_request(self) -> None:
+        """Ask the job to stop too: a camera's would never end."""
+        super().handle_warm_shutdown_request()  # type: ignore[no-untyped-call]
+        if self.horse_pid:
+            with suppress(ProcessLookupError):
+                os.kill(self.horse_pid, signal.SIGTERM)
+
+    def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
+        """Tell RQ that the job runs. A worker that cannot goes on: the job has a lease of its own."""
+        try:
+            super().maintain_heartbeats(job, execution)
+        except redis.exceptions.RedisError as error:
+            _log.warning("no heartbeat for %s: %s", job.id, type(error).__name__)
+
+
+class IngestPool(WorkerPool):
+    """So many workers for cameras, so many for parts of archives: neither takes the other's place."""
+
+    def __init__(self, client: redis.Redis, num_cameras: int, num_parts: int) -> None:
+        queues = [CAMERAS, *PARTS.values()]
+        super().__init__(
+            queues,
+            connection=client,
+            num_workers=num_cameras + num_parts,
+            worker_class=IngestWorker,
+            serializer=JSONSerializer,
+        )
+        self._num_cameras = num_cameras
+        self._camera_workers: set[str] = set()
+
+    def get_worker_process(self, name: str, *args: Any, **kwargs: Any) -> Any:
+        """Return a process for a camera worker, where one is missing, else for a part worker."""
+        self._camera_workers &= self.worker_dict.keys()
+        is_camera = len(self._camera_workers) < self._num_cameras
+        if is_camera:
+            self._camera_workers.add(name)
+        self._queue_names = [CAMERAS] if is_camera else list(PARTS.values())
+        return super().get_worker_process(name, *args, **kwargs)
+
+
+def watch_for_stop() -> Callable[[], bool]:
+    """Return a function that says whether a job should stop: on SIGTERM, or when its worker has died."""
+    parent, is_asked = os.getppid(), threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: is_asked.set())
+    return lambda: is_asked.is_set() or os.getppid() != parent
+
+
+def _end_with(pool_pid: int) -> None:
+    while os.getppid() == pool_pid:
+        time.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)

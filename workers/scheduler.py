@@ -1,0 +1,113 @@
+"""Make what runs match what is wanted: camera jobs by the table of streams, and sessions sealed when they are done.
+
+Several schedulers may run; one of them works, the others wait for its place.
+"""
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable
+from typing import cast
+
+import redis
+import sqlalchemy as sa
+
+from contracts import camera_sessions, cameras, leases, store
+from contracts.database import read_transaction, write_transaction
+from contracts.errors import ServiceError
+from contracts.jobs import CameraJobs
+from contracts.lanes import LIVE, name_lane
+from contracts.pressure import read_pressure
+
+_TICK_S = 2.0
+_PLACE_KEY, _PLACE_S = "emotrace:scheduler", 10
+# What waits for longer without a change, while younger entries are done, is lost.
+_LOST_S = 60.0
+_log = logging.getLogger("emotrace.scheduler")
+
+
+class Scheduler:
+    """One scheduler; ``tick`` does what is to be done now."""
+
+    def __init__(self, client: redis.Redis, engine: sa.Engine, lost_s: float = _LOST_S) -> None:
+        self._client, self._engine, self._lost_s = client, engine, lost_s
+        self._jobs = CameraJobs(client)
+        self._name = f"{socket.gethostname()}-{os.getpid()}"
+        self._unchanged: dict[str, tuple[int, float]] = {}
+
+    def run(self, should_stop: Callable[[], bool]) -> None:
+        """Tick every two seconds until ``should_stop``; a service that is away is waited for."""
+        trouble = ""
+        while not should_stop():
+            try:
+                self.tick()
+                found = ""
+            except (redis.exceptions.RedisError, ServiceError) as error:
+                found = str(error)
+            if found != trouble:
+                _log.warning("waiting for a service: %s", found) if found else _log.info("all services are back")
+                trouble = found
+            end = time.monotonic() + _TICK_S
+            while not should_stop() and time.monotonic() < end:
+                time.sleep(0.1)
+        self._leave()
+
+    def tick(self) -> bool:
+        """Enqueue cameras and seal sessions, where this scheduler has the place; return whether it has."""
+        if not self._take_place():
+            return False
+        with read_transaction(self._engine) as connection:
+            wanted = {row["stream_id"]: row["name"] for row in cameras.list_streams(connection, enabled=True)}
+            held = leases.list_held(connection)
+        done = self._jobs.reconcile(wanted, held)
+        for stream_id, ending in done.enqueued.items():
+            _log.info("camera %s is to run (its job before: %s)", wanted[stream_id], ending)
+        for stream_id in done.removed:
+            _log.info("camera %s is no longer to run", stream_id)
+        self._seal_sessions()
+        return True
+
+    def _seal_sessions(self) -> None:
+        with read_transaction(self._engine) as connection:
+            ended = camera_sessions.list_ended(connection)
+            ids = [row["session_id"] for row in ended]
+            waiting = {session_id: camera_sessions.count_waiting_faces(connection, session_id) for session_id in ids}
+        now_s = time.monotonic()
+        self._unchanged = {
+            session_id: kept if (kept := self._unchanged.get(session_id, (-1, 0.0)))[0] == number else (number, now_s)
+            for session_id, number in waiting.items()
+        }
+        for row in ended:
+            number, since_s = self._unchanged[row["session_id"]]
+            if number and not (now_s - since_s >= self._lost_s and self._is_handled(row)):
+                continue
+            ledger = write_transaction(
+                self._engine,
+                lambda connection, row=row: camera_sessions.seal_session(connection, row["session_id"]),
+                0.0,
+            )
+            _log.info(
+                "session %s is sealed: %d faces, %d lost or rejected", row["session_id"], ledger.rows, ledger.rejected
+            )
+
+    def _is_handled(self, session: store.Row) -> bool:
+        """Return whether everything that was handed over before the session's end has been read and stored."""
+        oldest_s = read_pressure(self._client, name_lane(LIVE, session["model_id"])).oldest_age_s
+        return bool(oldest_s < time.time() - session["ended_at"])
+
+    def _take_place(self) -> bool:
+        """Return whether this scheduler is the one that works, and keep the place for some seconds more."""
+        if self._client.set(_PLACE_KEY, self._name, nx=True, ex=_PLACE_S):
+            return True
+        is_own = cast("bytes | None", self._client.get(_PLACE_KEY)) == self._name.encode()
+        if is_own:
+            self._client.expire(_PLACE_KEY, _PLACE_S)
+        return is_own
+
+    def _leave(self) -> None:
+        try:
+            if self._take_place():
+                self._client.delete(_PLACE_KEY)
+        except redis.exceptions.RedisError:
+            return  # it expires
