@@ -53,6 +53,11 @@ class Settings(BaseSettings):
     lease_s: float = Field(
         15.0, ge=1, le=600, description="Seconds after which a camera whose host vanished may run elsewhere."
     )
+    log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON for machines.")
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
+    health_host: str = Field(
+        "127.0.0.1", description="Address that health and metrics are served on; containers need 0.0.0.0."
+    )
 
     @field_validator("data_dir", "yunet_path", "secret_key_file")
     @classmethod

@@ -46,6 +46,8 @@ HEAVY = (
     "matplotlib",
     "psutil",
     "cryptography",
+    "prometheus_client",
+    "structlog",
 )
 
 
