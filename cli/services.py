@@ -60,5 +60,8 @@ def open_services(redis_url: str | None, database_url: str | None) -> Iterator[S
             "EMOTRACE_DATA_DIR": str(settings.data_dir),
             "EMOTRACE_DATABASE_URL": url,
             "EMOTRACE_REDIS_URL": redis_url,
+            # The URLs hold them already.
+            "EMOTRACE_REDIS_PASSWORD_FILE": "",
+            "EMOTRACE_DATABASE_PASSWORD_FILE": "",
         }
         yield Services(settings, engine, client, environment)

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from contracts.errors import UsageError
+from contracts.passwords import put_password, read_password
 
 _PREFIX = "EMOTRACE_"
 
@@ -29,6 +30,8 @@ class Settings(BaseSettings):
     database_url: str | None = Field(
         None, description="A PostgreSQL or SQLite database; unset uses SQLite under data_dir."
     )
+    redis_password_file: Path | None = Field(None, description="A file with redis_url's password, put into it.")
+    database_password_file: Path | None = Field(None, description="A file with database_url's password, put into it.")
     retry_s: float = Field(
         20.0, ge=0, le=3600, description="Seconds to keep trying while Redis or the database is out of reach."
     )
@@ -59,7 +62,7 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address that health and metrics are served on; containers need 0.0.0.0."
     )
 
-    @field_validator("data_dir", "yunet_path", "secret_key_file")
+    @field_validator("data_dir", "yunet_path", "secret_key_file", "redis_password_file", "database_password_file")
     @classmethod
     def _resolve(cls, path: Path | None) -> Path | None:
         """Make a path absolute: servers and child processes may run in other folders; nobody expands ``~`` for us."""
@@ -67,7 +70,7 @@ class Settings(BaseSettings):
 
 
 def read_settings() -> Settings:
-    """Read the environment.
+    """Read the environment, and the password files that it names.
 
     Raises:
         UsageError: an ``EMOTRACE_*`` variable is unknown or has a value that does not fit.
@@ -80,12 +83,29 @@ def read_settings() -> Settings:
             hint = f"Did you mean {_PREFIX}{close[0]}?" if close else f"Known are {_PREFIX}{', '.join(known)}."
             raise UsageError(f"The environment variable {name} is not a setting of emotrace. {hint} Else unset it.")
     try:
-        return Settings()
+        return _put_passwords(Settings())
     except ValidationError as error:
         # The value is left out: it may be a credential.
         first = error.errors()[0]
         name = _PREFIX + str(first["loc"][0]).upper()
         raise UsageError(f"The environment variable {name} cannot be used: {first['msg']}.") from None
+
+
+def _put_passwords(settings: Settings) -> Settings:
+    urls = {}
+    for server in ("redis", "database"):
+        path: Path | None = getattr(settings, f"{server}_password_file")
+        if path is None:
+            continue
+        url: str | None = getattr(settings, f"{server}_url")
+        variable = f"{_PREFIX}{server.upper()}_URL"
+        if url is None:
+            raise UsageError(f"{_PREFIX}{server.upper()}_PASSWORD_FILE is set without {variable}. Set both, or none.")
+        try:
+            urls[f"{server}_url"] = put_password(url, read_password(path))
+        except UsageError as error:
+            raise UsageError(f"{variable} cannot be used: {error}") from None
+    return settings.model_copy(update=urls)
 
 
 # One URL of a text. Words hold several in a row: each begins at its own "://".
