@@ -37,21 +37,23 @@ def end_with_parent() -> None:
 
 
 def watch_for_stop() -> Callable[[], bool]:
-    """Return a function that says whether this child should stop: on SIGTERM, or when its parent has died.
+    """Return a function that says whether this process should stop: on SIGTERM or Ctrl-C, or when its parent has died.
 
-    The parent says who it is: it may have died while this child was still importing.
+    A parent that wants this says who it is: it may have died while this child was still importing. Whoever starts a
+    command from a shell or a container may go.
     """
-    parent = int(os.environ.get(_PARENT_VARIABLE) or os.getppid())
+    parent = os.environ.get(_PARENT_VARIABLE)
     is_asked = False
 
     def ask(_signal: int, _frame: object) -> None:
         nonlocal is_asked
         is_asked = True
 
-    signal.signal(signal.SIGTERM, ask)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, ask)
     # An interpreter that is ending drops its handlers, and a late signal would make a good end look like a kill.
     atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
-    return lambda: is_asked or os.getppid() != parent
+    return lambda: is_asked or (parent is not None and os.getppid() != int(parent))
 
 
 class Child:

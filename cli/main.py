@@ -132,6 +132,20 @@ def migrate(database: Database = None) -> None:
 
 
 @app.command()
+def inference(
+    lanes: Annotated[str, typer.Option(help="What to serve: live, batch or both; cameras come first.")] = "live,batch",
+    model: Annotated[str, typer.Option(help="Shipped model's name, or path to a model card.")] = "production",
+    device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
+    database: Database = None,
+    redis: Redis = None,
+) -> None:
+    """Run an inference worker until it is told to stop; any number may run, on any hosts."""
+    from cli.inference import run
+
+    run(lanes, model, device.value, redis_url=redis, database_url=database)
+
+
+@app.command()
 def train(
     data: Annotated[Path, typer.Option(help="fer2013.csv, or a folder with it or with npz files per split.")],
     experiment: Annotated[str, typer.Option(help="An experiment of training/experiments.")] = "small",

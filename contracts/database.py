@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DataError, DBAPIError, IntegrityError, OperationalError
 
-from contracts.errors import RowsRefusedError, ServiceError
+from contracts.errors import RowsRefusedError, ServiceAwayError, ServiceError
 from contracts.settings import hide_credentials
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
@@ -93,7 +93,8 @@ def write_transaction(engine: sa.Engine, write: Callable[[sa.Connection], _R], r
 
     Raises:
         RowsRefusedError: the database refused the rows, which break a rule of its tables.
-        ServiceError: it stayed out of reach or busy for ``retry_s`` seconds, or refused the statement.
+        ServiceAwayError: it stayed out of reach or busy for ``retry_s`` seconds.
+        ServiceError: it refused the statement.
     """
     deadline = time.monotonic() + retry_s
     pause_s = 0.05
@@ -104,8 +105,7 @@ def write_transaction(engine: sa.Engine, write: Callable[[sa.Connection], _R], r
         except (IntegrityError, DataError) as error:
             raise RowsRefusedError(f"The database refused rows: {_read_first_line(error)}.") from None
         except DBAPIError as error:
-            may_pass = isinstance(error, OperationalError) or error.connection_invalidated
-            if not may_pass or time.monotonic() + pause_s > deadline:
+            if not _may_pass(error) or time.monotonic() + pause_s > deadline:
                 raise _explain(engine, error) from None
         time.sleep(pause_s)
         pause_s = min(2 * pause_s, 1.0)
@@ -116,9 +116,15 @@ def _read_first_line(error: DBAPIError) -> str:
     return hide_credentials(lines[0] if lines else repr(error.orig)).rstrip(".")
 
 
+def _may_pass(error: DBAPIError) -> bool:
+    """Return whether the same call may succeed a little later."""
+    return isinstance(error, OperationalError) or error.connection_invalidated
+
+
 def _explain(engine: sa.Engine, error: DBAPIError) -> ServiceError:
+    kind = ServiceAwayError if _may_pass(error) else ServiceError
     where = hide_credentials(engine.url.set(query={}).render_as_string(hide_password=True))
-    return ServiceError(
+    return kind(
         f"The database {where} failed: {_read_first_line(error)}. Check that it runs, that the disk has room and that "
         "the user may write; what was committed is kept."
     )

@@ -9,7 +9,9 @@ exits with the class's ``exit_code``; a traceback shown to a user is a defect.
   - ModelError: a model file, card or detector cannot be used
   - DataError: a training or evaluation data set cannot be used
   - MessageError: a stream entry does not hold what the contract says
-  - ServiceError: Redis or the database is out of reach, or stayed so
+    - NewerMessageError: it is of a version that a later release writes
+  - ServiceError: Redis or the database refused a call, or stayed out of reach
+    - ServiceAwayError: it is out of reach, full or busy at this moment; the same call may succeed later
     - RowsRefusedError: the database is there, and refuses these rows
     - LeaseLostError: another run has taken over the camera
   - LedgerError: frames or faces do not add up
@@ -55,10 +57,22 @@ class MessageError(EmotraceError):
     exit_code = 6
 
 
+class NewerMessageError(MessageError):
+    """A message has a version that this release does not know yet; a worker of a later one can read it."""
+
+    def __init__(self, text: str, version: int) -> None:
+        super().__init__(text)
+        self.version = version
+
+
 class ServiceError(EmotraceError):
     """Redis or the database is out of reach, and stayed so through the bounded retries."""
 
     exit_code = 7
+
+
+class ServiceAwayError(ServiceError):
+    """A service is out of reach, full or busy at this moment: the same call may succeed later."""
 
 
 class RowsRefusedError(ServiceError):

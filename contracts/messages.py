@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from contracts.errors import MessageError
+from contracts.errors import MessageError, NewerMessageError
 
 VERSION = 1
 _MAX_SESSION_ID_LENGTH, _MAX_MODEL_ID_LENGTH = 36, 80
@@ -64,7 +64,8 @@ class _Envelope(msgspec.Struct):
 
 
 _encoder = msgspec.msgpack.Encoder()
-_decoder = msgspec.msgpack.Decoder(CropSequence)
+# One for each version that this release reads: its own, and the one before, so that workers are upgraded before ingest.
+_decoders = {VERSION: msgspec.msgpack.Decoder(CropSequence)}
 _envelope_decoder = msgspec.msgpack.Decoder(_Envelope)
 
 
@@ -85,16 +86,18 @@ def decode(payload: bytes) -> CropSequence:
     """Read and check a message.
 
     Raises:
-        MessageError: it is no message, of a version this release does not read, or inconsistent.
+        NewerMessageError: it is of a version that a later release writes.
+        MessageError: it is no message, of a version this release does not read any more, or inconsistent.
     """
     try:
         version = _envelope_decoder.decode(payload).version
-        if version != VERSION:
-            raise MessageError(
-                f"The message has version {version}; this release reads {VERSION}. Run workers of the release that "
-                "publishes it."
+        if version not in _decoders:
+            problem = (
+                f"The message has version {version}; this release reads {', '.join(map(str, _decoders))}. Run workers "
+                "of the release that publishes it."
             )
-        sequence = _decoder.decode(payload)
+            raise NewerMessageError(problem, version) if version > VERSION else MessageError(problem)
+        sequence = _decoders[version].decode(payload)
     except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise MessageError(f"The message is malformed: {error}.") from None
     except RecursionError:

@@ -38,6 +38,15 @@ class Settings(BaseSettings):
     max_waiting_windows: int = Field(
         256, ge=1, description="Crop sequences that may wait in a stream before a recording's reader waits too."
     )
+    claim_after_s: float = Field(
+        30.0, ge=5, description="Seconds after which inference workers take over what a silent one of them holds."
+    )
+    gather_s: float = Field(
+        0.05, ge=0, le=5, description="Seconds that a crop sequence waits at most for others to share its batch."
+    )
+    batch_windows: int | None = Field(
+        None, ge=8, le=1024, description="Crop sequences in a batch at most; unset is 8 on a CPU and 64 on a GPU."
+    )
     yunet_path: Path | None = Field(None, description="A YuNet ONNX file, for --detector yunet.")
     backend: Literal["auto", "torch", "openvino"] = Field(
         "auto", description="What runs the network's CNN; auto is OpenVINO on a CPU where it is installed, else torch."

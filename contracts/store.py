@@ -210,6 +210,12 @@ def record_rejection(
     insert_new(connection, rejections, [row])
 
 
+def remove_rejections(connection: sa.Connection, keys: Sequence[tuple[str, int, int]]) -> None:
+    """Take back that crop sequences, each a (session, track, first_pts), were rejected: they are not any more."""
+    key = sa.tuple_(rejections.c.session_id, rejections.c.track_id, rejections.c.first_pts)
+    connection.execute(sa.delete(rejections).where(key.in_(keys)))
+
+
 def read_ledger(connection: sa.Connection, session_id: str, waiting: int = 0) -> ledger.Ledger:
     """Compute a session's ledger from its rows; ``waiting`` is what the stream still holds."""
     session = connection.execute(

@@ -18,13 +18,20 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from contracts.errors import ServiceError
-from contracts.messages import CropSequence, encode
+from contracts.errors import ServiceAwayError, ServiceError
+from contracts.messages import VERSION, CropSequence, encode
 from contracts.settings import hide_credentials
 
 GROUP = "inference"
+REJECTED_SUFFIX = ":rejected"
 # How long a stream outlives the last sign of its run, where it is for one run only.
 RUN_EXPIRES_S = 86_400
+# How long a message of a newer version may wait for a worker that reads it, before it is rejected.
+PARKED_AT_MOST_S = 86_400
+# Whose pending entries those are while they wait; no host has a colon in its name.
+_PARKED = "newer-version:"
+# As idle as this, anybody may claim an entry at once.
+_ABANDONED_MS = 10 * 86_400_000
 _PAGE = 500
 # Rejected entries are for looking into; the ledger has its own count of them.
 _REJECTED_KEPT, _REJECTED_EXPIRES_S = 1000, 7 * 86_400
@@ -45,6 +52,11 @@ class Entry:
     num_faces: int
     num_deliveries: int = 1
 
+    @property
+    def added_at(self) -> float:
+        """When it was added, in Unix seconds of the server's clock."""
+        return _read_time(self.entry_id)
+
 
 def connect(url: str, retry_s: float) -> redis.Redis:
     """Connect to Redis or Valkey, trying for about ``retry_s`` seconds.
@@ -53,7 +65,8 @@ def connect(url: str, retry_s: float) -> redis.Redis:
     none on the other. ``CropStream`` repeats its calls itself, within one bound.
 
     Raises:
-        ServiceError: the URL is malformed or the server stays out of reach.
+        ServiceAwayError: the server stays out of reach.
+        ServiceError: the URL is malformed, or the server refuses the password.
     """
     expected = "Expected redis://USER:PASSWORD@HOST:PORT/0 or unix:///PATH, special characters in them %-encoded"
     try:
@@ -86,7 +99,8 @@ def call_redis(call: Callable[[], _R], retry_s: float) -> _R:
     A call whose answer was lost is repeated too, so it must be one that may happen twice.
 
     Raises:
-        ServiceError: the server stayed out of reach or full, or refused the command.
+        ServiceAwayError: the server stayed out of reach or full.
+        ServiceError: it refused the command.
     """
     deadline = time.monotonic() + retry_s
     pause_s = 0.05
@@ -104,12 +118,15 @@ def _may_pass(error: redis.exceptions.RedisError) -> bool:
     """Return whether the same call may succeed a little later."""
     if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.AuthorizationError):
         return False
-    return isinstance(
+    # A server that cannot write its file refuses commands until the disk has room again.
+    return str(error).startswith("MISCONF") or isinstance(
         error,
         redis.exceptions.ConnectionError
         | redis.exceptions.TimeoutError
         | redis.exceptions.OutOfMemoryError
-        | redis.exceptions.ReadOnlyError,
+        | redis.exceptions.ReadOnlyError
+        | redis.exceptions.MasterDownError
+        | redis.exceptions.ClusterDownError,
     )
 
 
@@ -117,16 +134,17 @@ def _explain(error: redis.exceptions.RedisError) -> ServiceError:
     what = hide_credentials(str(error))
     match error:
         case redis.exceptions.OutOfMemoryError():
-            return ServiceError(f"Redis is full ({what}). Raise its maxmemory or add inference workers.")
+            return ServiceAwayError(f"Redis is full ({what}). Raise its maxmemory or add inference workers.")
         case redis.exceptions.AuthenticationError() | redis.exceptions.AuthorizationError():
             return ServiceError(f"Redis refused the user name or password ({what}). Correct them in the URL.")
         case redis.exceptions.ConnectionError() | redis.exceptions.TimeoutError():
-            return ServiceError(
+            return ServiceAwayError(
                 f"Redis is out of reach ({what}). Check that the server runs and that the URL is right; "
                 "then repeat the run with --resume."
             )
         case _:
-            return ServiceError(f"Redis refused a command ({what}). Check the server's version and log.")
+            kind = ServiceAwayError if _may_pass(error) else ServiceError
+            return kind(f"Redis refused a command ({what}). Check the server's version and log.")
 
 
 def _with_clear_errors(
@@ -160,7 +178,7 @@ class CropStream:
         self.name = name
         self.expires_s = expires_s
         self.retry_s = retry_s
-        self.rejected_name = f"{name}:rejected"
+        self.rejected_name = name + REJECTED_SUFFIX
         self.consumer = consumer or f"{socket.gethostname()}-{os.getpid()}"
 
     @_with_clear_errors
@@ -215,28 +233,50 @@ class CropStream:
         except redis.exceptions.ResponseError as error:
             self._restore_group(error)
             return []
-        return [_read_entry(raw_id, fields) for _, entries in reply or [] for raw_id, fields in entries]
+        return [read_entry(raw_id, fields) for _, entries in reply or [] for raw_id, fields in entries]
 
     @_with_clear_errors
-    def claim_stale(self, min_idle_ms: int) -> Entry | None:
-        """Return one entry that a consumer has held for ``min_idle_ms`` without acknowledging, or None."""
+    def claim_stale(self, min_idle_ms: int, own_min_idle_ms: int = 0) -> Entry | None:
+        """Return one entry that a consumer has held for ``min_idle_ms`` without acknowledging, or None.
+
+        Of what this consumer holds itself, only what it has not touched for ``own_min_idle_ms`` counts: the answer that
+        brought it was lost. What waits for a newer release's worker is left to that.
+        """
         try:
-            waiting = cast(
-                "list[Any]", self.client.xpending_range(self.name, GROUP, "-", "+", 1, idle=min_idle_ms or None)
-            )
+            for pending in self._list_pending(min_idle_ms):
+                idle_ms, consumer = int(pending["time_since_delivered"]), pending["consumer"].decode(errors="replace")
+                if _is_parked(pending) or (consumer == self.consumer and idle_ms < own_min_idle_ms):
+                    continue
+                claimed = cast(
+                    "list[Any]",
+                    self.client.xclaim(self.name, GROUP, self.consumer, min_idle_ms, [pending["message_id"]]),
+                )
+                if not claimed:
+                    return None
+                raw_id, fields = claimed[0]
+                return read_entry(raw_id, fields, int(pending["times_delivered"]) + 1)
         except redis.exceptions.ResponseError as error:
             self._restore_group(error)
-            return None
-        if not waiting:
-            return None
-        claimed = cast(
-            "list[Any]",
-            self.client.xclaim(self.name, GROUP, self.consumer, min_idle_ms, [waiting[0]["message_id"]]),
-        )
-        if not claimed:
-            return None
-        raw_id, fields = claimed[0]
-        return _read_entry(raw_id, fields, int(waiting[0]["times_delivered"]) + 1)
+        return None
+
+    def _list_pending(self, min_idle_ms: int) -> Iterator[dict[str, Any]]:
+        start = "-"
+        while True:
+            page = cast(
+                "list[dict[str, Any]]",
+                self.client.xpending_range(self.name, GROUP, start, "+", _PAGE, idle=min_idle_ms or None),
+            )
+            yield from page
+            if len(page) < _PAGE:
+                return
+            start = f"({page[-1]['message_id'].decode()}"
+
+    def hold(self, entries: list[Entry]) -> None:
+        """Say that entries are still worked on, so that nobody claims them, as far as the server can be reached."""
+        if entries:
+            with suppress(redis.exceptions.RedisError):
+                ids: list[Any] = [entry.entry_id for entry in entries]
+                self.client.xclaim(self.name, GROUP, self.consumer, 0, ids, justid=True)
 
     def _restore_group(self, error: redis.exceptions.ResponseError) -> None:
         """Go on where the server has lost the stream (emptied, or restarted without its file).
@@ -250,19 +290,29 @@ class CropStream:
     def give_back(self, entries: list[Entry]) -> None:
         """Undo the delivery of entries that failed through no fault of theirs, as far as the server can be reached.
 
-        They stay pending, but an outage is not counted as a try: else it would have them rejected when it ends.
+        They stay pending, for anybody to claim at once, but an outage is not counted as a try: else it would have them
+        rejected when it ends.
         """
         with suppress(redis.exceptions.RedisError):
             for entry in entries:
-                self.client.xclaim(
-                    self.name,
-                    GROUP,
-                    self.consumer,
-                    0,
-                    [entry.entry_id],
-                    retrycount=entry.num_deliveries - 1,
-                    justid=True,
-                )
+                self._undo_delivery(entry, self.consumer)
+
+    @_with_clear_errors
+    def park(self, entry: Entry, version: int) -> None:
+        """Undo the delivery of a message of a newer ``version``, and leave it to workers that read that one."""
+        self._undo_delivery(entry, f"{_PARKED}{version}")
+
+    def _undo_delivery(self, entry: Entry, consumer: str) -> None:
+        self.client.xclaim(
+            self.name,
+            GROUP,
+            consumer,
+            0,
+            [entry.entry_id],
+            idle=_ABANDONED_MS,
+            retrycount=entry.num_deliveries - 1,
+            justid=True,
+        )
 
     @_with_clear_errors
     def acknowledge(self, entries: list[Entry]) -> None:
@@ -282,14 +332,7 @@ class CropStream:
 
         On a full server it is deleted instead: making room comes before keeping what nobody can use.
         """
-        fields: dict[Any, Any] = {
-            "payload": entry.payload,
-            "session": entry.session_id,
-            "track": entry.track_id,
-            "first_pts": entry.first_pts,
-            "faces": entry.num_faces,
-            "reason": reason,
-        }
+        fields = {**make_fields(entry), "reason": reason}
         try:
             with self.client.pipeline(transaction=True) as pipeline:
                 pipeline.xadd(self.rejected_name, fields, maxlen=_REJECTED_KEPT, approximate=True)
@@ -314,13 +357,37 @@ class CropStream:
         start = "-"
         while True:
             page = cast("list[Any]", self.client.xrange(self.name, min=start, count=_PAGE))
-            yield from (_read_entry(raw_id, fields) for raw_id, fields in page)
+            yield from (read_entry(raw_id, fields) for raw_id, fields in page)
             if len(page) < _PAGE:
                 return
             start = f"({page[-1][0].decode()}"
 
 
-def _read_entry(raw_id: bytes, fields: dict[bytes, bytes], num_deliveries: int = 1) -> Entry:
+def _is_parked(pending: dict[str, Any]) -> bool:
+    """Return whether a pending entry waits for a worker that reads a newer version than this release, in good time."""
+    consumer = pending["consumer"].decode(errors="replace")
+    version = consumer.removeprefix(_PARKED)
+    if consumer == version or not version.isdecimal() or int(version) <= VERSION:
+        return False
+    return time.time() - _read_time(pending["message_id"].decode()) < PARKED_AT_MOST_S
+
+
+def _read_time(entry_id: str) -> float:
+    return int(entry_id.split("-")[0]) / 1000
+
+
+def make_fields(entry: Entry) -> dict[Any, Any]:
+    """Return the fields that make an entry anew on another stream."""
+    return {
+        "payload": entry.payload,
+        "session": entry.session_id,
+        "track": entry.track_id,
+        "first_pts": entry.first_pts,
+        "faces": entry.num_faces,
+    }
+
+
+def read_entry(raw_id: bytes, fields: dict[bytes, bytes], num_deliveries: int = 1) -> Entry:
     """Return the entry; fields that are missing or unusable become empty or 0, so that it can be rejected."""
 
     def read_number(name: bytes, lowest: int, highest: int) -> int:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from contracts.errors import MessageError
-from contracts.messages import CropSequence, decode, encode
+from contracts.errors import MessageError, NewerMessageError
+from contracts.messages import VERSION, CropSequence, decode, encode
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "docs" / "golden" / "messages.json").read_text())
 
@@ -101,6 +101,21 @@ def test_a_message_that_contradicts_itself_is_refused_by_both_sides(changes: dic
     if "version" not in changes:
         with pytest.raises(MessageError, match=text):
             encode(broken)
+
+
+def test_a_newer_version_is_told_from_one_that_is_no_longer_read() -> None:
+    with pytest.raises(NewerMessageError) as newer:
+        decode(write_unchecked(make_sequence(version=VERSION + 1)))
+    assert newer.value.version == VERSION + 1
+    with pytest.raises(MessageError, match="version 0") as older:
+        decode(write_unchecked(make_sequence(version=0)))
+    assert not isinstance(older.value, NewerMessageError)
+
+
+def test_a_field_that_this_release_does_not_know_changes_nothing() -> None:
+    """So that a later release may add one that workers need not read, without a new version."""
+    payload = msgspec.msgpack.encode({**msgspec.to_builtins(make_sequence(), builtin_types=(bytes,)), "added": [1]})
+    assert decode(payload) == make_sequence()
 
 
 @pytest.mark.parametrize(

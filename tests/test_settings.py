@@ -37,7 +37,7 @@ def test_variables_are_read(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> 
         ("EMOTRACE_REDIS_ULR", "Did you mean EMOTRACE_REDIS_URL?"),
         ("EMOTRACE_DATADIR", "Did you mean EMOTRACE_DATA_DIR?"),
         ("emotrace_retrys", "Did you mean EMOTRACE_RETRY_S?"),
-        ("EMOTRACE_XYZZY", "Known are EMOTRACE_BACKEND, CAMERA_MAX_BACKOFF_S, "),
+        ("EMOTRACE_XYZZY", "Known are EMOTRACE_BACKEND, BATCH_WINDOWS, "),
     ],
 )
 def test_an_unknown_variable_is_refused_with_a_suggestion(
@@ -85,71 +85,6 @@ def test_a_data_directory_may_be_relative_or_begin_with_a_tilde(
     assert read_settings().data_dir == tmp_path / "data"
     monkeypatch.setenv("EMOTRACE_DATA_DIR", "~/data")
     assert read_settings().data_dir == tmp_path / "home" / "data"
-
-
-@pytest.mark.parametrize(
-    ("server", "url", "whole"),
-    [
-        ("redis", "redis://valkey:6379/0", "redis://:p%40ss%2Fw%3Ard%23%20%25@valkey:6379/0"),
-        ("redis", "rediss://me@valkey/1?x=1", "rediss://me:p%40ss%2Fw%3Ard%23%20%25@valkey/1?x=1"),
-        ("redis", "unix:///run/redis.sock", "unix://:p%40ss%2Fw%3Ard%23%20%25@/run/redis.sock"),
-        ("database", "postgresql://me@db:5432/emotrace", "postgresql://me:p%40ss%2Fw%3Ard%23%20%25@db:5432/emotrace"),
-        ("database", "postgresql+psycopg://me@db/n", "postgresql+psycopg://me:p%40ss%2Fw%3Ard%23%20%25@db/n"),
-    ],
-)
-def test_a_server_s_password_may_come_from_a_file(
-    server: str, url: str, whole: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    path = tmp_path / "password"
-    path.write_text("p@ss/w:rd# %\n")
-    monkeypatch.setenv(f"EMOTRACE_{server.upper()}_URL", url)
-    monkeypatch.setenv(f"EMOTRACE_{server.upper()}_PASSWORD_FILE", str(path))
-    assert getattr(read_settings(), f"{server}_url") == whole
-
-
-def test_clients_read_the_password_from_the_file_as_it_was_written(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    import redis
-
-    from contracts.database import open_database
-
-    password = "p@ss/w:rd#+ %41é"
-    path = tmp_path / "password"
-    path.write_text(password)
-    for server, url in (("REDIS", "redis://me@localhost/3"), ("DATABASE", "postgresql://me@localhost/name")):
-        monkeypatch.setenv(f"EMOTRACE_{server}_URL", url)
-        monkeypatch.setenv(f"EMOTRACE_{server}_PASSWORD_FILE", str(path))
-    settings = read_settings()
-    assert settings.redis_url is not None and settings.database_url is not None
-    found = redis.ConnectionPool.from_url(settings.redis_url).connection_kwargs
-    assert (found["username"], found["password"], found["db"]) == ("me", password, 3)
-    assert open_database(settings.database_url).url.password == password
-
-
-@pytest.mark.parametrize(
-    ("url", "content", "reason"),
-    [
-        (None, "x", "REDIS_PASSWORD_FILE is set without EMOTRACE_REDIS_URL"),
-        ("redis://:other@host", "x", "EMOTRACE_REDIS_URL cannot be used: it holds a password beside"),
-        ("redis://:oth/er@host", "x", "EMOTRACE_REDIS_URL cannot be used: it holds a password beside"),
-        ("sqlite:////data/x.db", "x", "names no server that asks"),
-        ("redis://host", "", "is empty"),
-        ("redis://host", "one\ntwo\n", "more than one line"),
-        ("redis://host", None, "No such file"),
-    ],
-)
-def test_a_password_file_that_cannot_be_used_is_a_clear_error(
-    url: str | None, content: str | None, reason: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    if content is not None:
-        (tmp_path / "password").write_text(content)
-    if url is not None:
-        monkeypatch.setenv("EMOTRACE_REDIS_URL", url)
-    monkeypatch.setenv("EMOTRACE_REDIS_PASSWORD_FILE", str(tmp_path / "password"))
-    with pytest.raises(UsageError, match=reason) as raised:
-        read_settings()
-    assert "oth" not in str(raised.value)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from test_messages import make_sequence
 from valkey_process import OwnValkey, run_own_valkey
 
 from contracts.errors import ServiceError
-from contracts.messages import CropSequence, decode
+from contracts.messages import VERSION, CropSequence, decode
 from contracts.progress import Progress, publish_progress, read_progress
 from contracts.stream import GROUP, CropStream, connect
 
@@ -87,6 +87,43 @@ def test_an_entry_is_claimed_only_when_it_has_been_idle_long_enough(stream: Crop
     time.sleep(0.12)
     assert heir.claim_stale(100) is not None
     assert stream.claim_stale(100) is None, "the claim began its time anew"
+
+
+def test_what_a_worker_holds_on_to_is_not_claimed(stream: CropStream) -> None:
+    stream.publish(make_sequence())
+    entries = stream.read(1, 1)
+    heir = CropStream(stream.client, stream.name, "worker-2")
+    for _ in range(4):
+        time.sleep(0.05)
+        stream.hold(entries)
+        assert heir.claim_stale(150) is None
+    time.sleep(0.16)
+    assert stream.claim_stale(150, own_min_idle_ms=60_000) is None, "it knows of it"
+    claimed = heir.claim_stale(150)
+    assert claimed is not None and claimed.num_deliveries == 2, "holding on is no delivery"
+    heir.acknowledge([claimed])
+    stream.hold(entries)
+    assert stream.client.xpending(stream.name, GROUP)["pending"] == 0, "what is stored does not come back"
+
+
+def test_what_is_given_back_is_there_for_others_at_once(stream: CropStream) -> None:
+    stream.publish(make_sequence())
+    stream.give_back(stream.read(1, 1))
+    assert CropStream(stream.client, stream.name, "worker-2").claim_stale(3_600_000) is not None
+
+
+def test_what_waits_for_a_newer_release_does_not_stand_in_the_way(stream: CropStream) -> None:
+    for number in range(1002):
+        stream.publish(make_numbered(number))
+    entries = stream.read(2000, 1)
+    for entry in entries[:-1]:
+        stream.park(entry, VERSION + 1)
+    heir = CropStream(stream.client, stream.name, "worker-2")
+    for consumer in ("newer-version:", "newer-version:x", "newer-version:9\xff"):
+        stream.client.xgroup_createconsumer(stream.name, GROUP, consumer)
+    found = heir.claim_stale(0)
+    assert found is not None and found.first_pts == 10_010
+    assert heir.claim_stale(0, own_min_idle_ms=60_000) is None
 
 
 def test_a_delivery_that_is_given_back_does_not_count(stream: CropStream) -> None:

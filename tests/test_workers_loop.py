@@ -25,23 +25,30 @@ from contracts.emotions import EMOTIONS
 from contracts.errors import ModelError, ServiceError
 from contracts.messages import CropSequence
 from contracts.model_card import InputContract
+from contracts.patience import Patience
 from contracts.stream import GROUP, CropStream
 from models.checkpoints import save_model
 from models.networks import EmotionNet, NetworkConfig
 from models.predictor import EmotionPredictor
-from workers.loop import run_inference
+from workers.loop import LoopOptions, run_inference
 
 SESSION = "01900000-0000-7000-8000-00000000000a"
 SIZE = 16
+# As the process of ``analyze`` runs: what another consumer holds is taken over at once.
+ALONE = {"gather_s": 0.0, "claim_after_s": 0.0, "retry_s": 1.0}
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_tiny_model(tmp_path_factory.mktemp("model"))
+
+
+def make_tiny_model(folder: Path) -> Path:
     """A small network with random weights."""
     torch.manual_seed(0)
     network = EmotionNet(NetworkConfig(stem_channels=4, block_channels=(8, 8), dropout=0.0, lstm_hidden=4))
     return save_model(
-        tmp_path_factory.mktemp("model"),
+        folder,
         network.eval(),
         name="tiny",
         input_contract=InputContract(SIZE, 1),
@@ -57,7 +64,14 @@ def predictor(model: Path) -> EmotionPredictor:
 @pytest.fixture
 def stream(valkey: redis.Redis, sqlite_engine: sa.Engine, predictor: EmotionPredictor) -> CropStream:
     """A stream whose session is in the database."""
-    with sqlite_engine.begin() as connection:
+    record_session(sqlite_engine, predictor)
+    stream = CropStream(valkey, "crops", "worker-1")
+    stream.create_group()
+    return stream
+
+
+def record_session(engine: sa.Engine, predictor: EmotionPredictor) -> None:
+    with engine.begin() as connection:
         store.record_model(connection, predictor.card)
         store.record_session(
             connection,
@@ -68,9 +82,6 @@ def stream(valkey: redis.Redis, sqlite_engine: sa.Engine, predictor: EmotionPred
             fingerprint="abc",
             settings={},
         )
-    stream = CropStream(valkey, "crops", "worker-1")
-    stream.create_group()
-    return stream
 
 
 def make_window(predictor: EmotionPredictor, number: int, **changes: Any) -> CropSequence:
@@ -110,21 +121,15 @@ def make_poison(predictor: EmotionPredictor, number: int) -> CropSequence:
 def run_until_empty(
     stream: CropStream, predictor: EmotionPredictor, engine: sa.Engine, max_entries: int = 4, **changes: Any
 ) -> None:
-    """Run the loop until nothing waits, as the process of ``analyze`` does: its own stream, claims at once."""
+    """Run the loop until nothing waits, as the process of ``analyze`` does."""
     end = time.monotonic() + 20
 
     def should_stop() -> bool:
         assert time.monotonic() < end, "the stream did not become empty"
         return stream.count_waiting() == 0
 
-    options: dict[str, Any] = {
-        "gather_s": 0.0,
-        "claim_after_s": 0.0,
-        "retry_s": 1.0,
-        "should_stop": should_stop,
-        **changes,
-    }
-    run_inference(stream, predictor, engine, max_entries, **options)
+    options = LoopOptions(**{"max_entries": max_entries, **ALONE, **changes})
+    run_inference([stream], predictor, engine, options, Patience(False, should_stop), should_stop)
 
 
 def read_pts(engine: sa.Engine) -> list[int]:
@@ -241,7 +246,7 @@ def test_a_sequence_that_kills_its_workers_is_rejected_in_the_end(
 ) -> None:
     stream.publish(make_window(predictor, 0))
     stream.publish(make_window(predictor, 1))
-    stream.read(2, 1)
+    CropStream(stream.client, stream.name, "first").read(2, 1)
     for name in ("second", "third"):
         claimed = CropStream(stream.client, stream.name, name).claim_stale(0)
         assert claimed is not None and claimed.first_pts == 1
@@ -287,7 +292,8 @@ def test_what_was_committed_but_not_acknowledged_is_delivered_again_and_stored_o
         doomed.publish(make_window(predictor, 0))
         sa.event.listen(sqlite_engine, "commit", lambda _: server.kill(), once=True)
         with pytest.raises(ServiceError, match="out of reach"):
-            run_inference(doomed, predictor, sqlite_engine, 4, 0.0, 0.0, 1.0, lambda: False)
+            options = LoopOptions(max_entries=4, **ALONE)
+            run_inference([doomed], predictor, sqlite_engine, options, Patience(False, lambda: False), lambda: False)
         client.close()
     assert read_pts(sqlite_engine) == expect_pts([0])
     stream.publish(make_window(predictor, 0))

@@ -1,17 +1,33 @@
 """An inference worker's process: settings in, the loop of ``workers.loop`` until it is told to stop."""
 
-from collections.abc import Callable
+import logging
+import os
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+
+import redis
+import sqlalchemy as sa
 
 from contracts.database import open_database
 from contracts.embedded import find_database_url
 from contracts.errors import ServiceError
-from contracts.settings import read_settings
+from contracts.lanes import name_lane
+from contracts.patience import Patience
+from contracts.settings import Settings, read_settings
 from contracts.stream import CropStream, connect
+from contracts.worker_state import WorkerState, publish_worker_state, remove_worker_state
 from models.predictor import EmotionPredictor
-from workers.loop import run_inference
+from workers.loop import LoopOptions, run_inference
 
-# Eight consecutive windows of a track share so many crops that the CNN sees little more than each crop once.
-_MAX_ENTRIES = 8
+_logger = logging.getLogger(__name__)
+# Eight consecutive windows of a track share so many crops that the CNN sees little more than each crop once; more would
+# only keep cameras waiting. A GPU wants about a thousand crops at a time.
+_MAX_ENTRIES_CPU, _MAX_ENTRIES_GPU = 8, 64
+# One try of a call, before a worker that waits anyway says that it does.
+_TRY_S = 1.0
+_RATE_OVER_S = 10.0
 
 
 def run_worker(
@@ -36,15 +52,76 @@ def run_worker(
     client = connect(settings.redis_url, settings.retry_s)
     try:
         run_inference(
-            stream=CropStream(client, stream_name, retry_s=settings.retry_s),
-            predictor=predictor,
-            engine=engine,
-            max_entries=_MAX_ENTRIES,
-            gather_s=gather_s,
-            claim_after_s=claim_after_s,
-            retry_s=settings.retry_s,
-            should_stop=should_stop,
+            [CropStream(client, stream_name, retry_s=settings.retry_s)],
+            predictor,
+            engine,
+            LoopOptions(_MAX_ENTRIES_CPU, gather_s, claim_after_s, settings.retry_s),
+            Patience(is_endless=False, should_stop=should_stop),
+            should_stop,
         )
     finally:
         client.close()
         engine.dispose()
+
+
+def serve_lanes(
+    lanes: Sequence[str],
+    predictor: EmotionPredictor,
+    settings: Settings,
+    client: redis.Redis,
+    engine: sa.Engine,
+    patience: Patience,
+    should_stop: Callable[[], bool],
+) -> None:
+    """Serve the lanes of the predictor's model until ``should_stop``, the first being the most urgent.
+
+    Raises:
+        ServiceError: a service refused a call, or was away when the worker was to stop; the entries stay pending.
+    """
+    streams = [CropStream(client, name_lane(lane, predictor.card.model_id), retry_s=_TRY_S) for lane in lanes]
+    options = LoopOptions(
+        settings.batch_windows or (_MAX_ENTRIES_CPU if predictor.device_name == "cpu" else _MAX_ENTRIES_GPU),
+        settings.gather_s,
+        settings.claim_after_s,
+        _TRY_S,
+        leaves_newer=True,
+    )
+    reporter = _Reporter(client, streams[0].consumer, predictor, lanes, patience)
+    _logger.info("serving %s of %s on %s", ", ".join(lanes), predictor.card.model_id, predictor.device_name)
+    run_inference(streams, predictor, engine, options, patience, should_stop, reporter.report)
+    remove_worker_state(client, streams[0].consumer)
+    _logger.info("stopped; all that was read is stored")
+
+
+class _Reporter:
+    """Publishes the worker's state with its recent speed."""
+
+    def __init__(
+        self, client: redis.Redis, consumer: str, predictor: EmotionPredictor, lanes: Sequence[str], patience: Patience
+    ) -> None:
+        self._client, self._consumer, self._lanes, self._patience = client, consumer, lanes, patience
+        self._predictor = predictor
+        self._started_at = time.time()
+        self._counts: deque[tuple[float, int]] = deque([(time.monotonic(), 0)])
+
+    def report(self, num_crops: int) -> None:
+        now = time.monotonic()
+        self._counts.append((now, num_crops))
+        while len(self._counts) > 2 and now - self._counts[0][0] > _RATE_OVER_S:
+            self._counts.popleft()
+        since, before = self._counts[0]
+        state = WorkerState(
+            consumer=self._consumer,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            device=self._predictor.device_name,
+            backend=str(self._predictor.backend),
+            model_id=self._predictor.card.model_id,
+            lanes=",".join(self._lanes),
+            crops=num_crops,
+            crops_per_s=round((num_crops - before) / max(now - since, 1e-3), 1),
+            started_at=self._started_at,
+            heartbeat_at=time.time(),
+            problem=self._patience.problem,
+        )
+        publish_worker_state(self._client, state)

@@ -6,8 +6,9 @@ already stored is not stored twice.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -16,60 +17,224 @@ from numpy.typing import NDArray
 from contracts import store
 from contracts.database import write_transaction
 from contracts.emotions import EMOTIONS
-from contracts.errors import MessageError, RowsRefusedError, ServiceError
-from contracts.messages import CropSequence, decode
-from contracts.stream import CropStream, Entry
+from contracts.errors import MessageError, NewerMessageError, RowsRefusedError, ServiceError
+from contracts.messages import CropSequence
+from contracts.patience import Patience
+from contracts.stream import PARKED_AT_MOST_S, CropStream, Entry
 from models.predictor import EmotionPredictor
+from workers.prefetch import Delivery, Prefetcher, decode_entry
 
-_BLOCK_MS = 200
+_WAIT_S = 0.2
+# How often a worker says that it lives and what it holds.
+_TEND_S = 1.0
 # The first delivery may have shared a batch with the entry at fault; two more were alone with it.
 _MAX_DELIVERIES = 3
-_Judged = tuple[Entry, CropSequence]
-_Predicted = tuple[Entry, CropSequence, NDArray[np.float32]]
+# An answer of Redis that was lost leaves entries with this very consumer, which does not know of them.
+_LOST_ANSWER_S = 30.0
+_Judged = tuple[Delivery, CropSequence]
+_Predicted = tuple[Delivery, CropSequence, NDArray[np.float32]]
+_R = TypeVar("_R")
+
+
+@dataclass(frozen=True)
+class LoopOptions:
+    """How a worker serves its lanes.
+
+    Up to ``max_entries`` make a batch, for which the first waits ``gather_s`` at most. Entries that another consumer
+    has held in silence for ``claim_after_s`` are taken over, one at a time. A transaction is repeated for ``retry_s``.
+    With ``leaves_newer``, messages of a newer version are left to workers of a newer release, and else rejected.
+    """
+
+    max_entries: int
+    gather_s: float
+    claim_after_s: float
+    retry_s: float
+    leaves_newer: bool = False
 
 
 def run_inference(
-    stream: CropStream,
+    lanes: Sequence[CropStream],
     predictor: EmotionPredictor,
     engine: sa.Engine,
-    max_entries: int,
-    gather_s: float,
-    claim_after_s: float,
-    retry_s: float,
+    options: LoopOptions,
+    patience: Patience,
     should_stop: Callable[[], bool],
+    report: Callable[[int], None] = lambda _: None,
 ) -> None:
-    """Turn crop sequences into rows until ``should_stop``.
+    """Turn the lanes' crop sequences into rows until ``should_stop``; then finish what was read.
 
-    Up to ``max_entries`` make a batch, for which the first waits ``gather_s`` at most. Entries that another consumer
-    has held for ``claim_after_s`` are taken over, one at a time.
+    Earlier lanes are more urgent (``workers.prefetch.share_places``). ``report`` is given the number of crops stored
+    so far, about every second.
 
     Raises:
-        ServiceError: Redis or the database stayed out of reach for ``retry_s``; the entries stay pending.
+        ServiceError: Redis or the database stayed out of reach for longer than ``patience`` has; the entries stay
+            pending, and no try is counted.
     """
-    stream.create_group()
-    while not should_stop():
-        claimed = stream.claim_stale(round(claim_after_s * 1000))
-        if claimed is not None and claimed.num_deliveries > _MAX_DELIVERIES:
-            _reject(stream, engine, claimed, "its worker died twice while it was alone with it", retry_s)
-            continue
-        entries = [claimed] if claimed is not None else _read_batch(stream, max_entries, gather_s)
+    _Loop(lanes, predictor, engine, options, patience, report).run(should_stop)
+
+
+class _Loop:
+    def __init__(
+        self,
+        lanes: Sequence[CropStream],
+        predictor: EmotionPredictor,
+        engine: sa.Engine,
+        options: LoopOptions,
+        patience: Patience,
+        report: Callable[[int], None],
+    ) -> None:
+        self._lanes, self._predictor, self._engine = lanes, predictor, engine
+        self._options, self._patience, self._report = options, patience, report
+        self._in_work: list[Delivery] = []
+        self._num_crops = 0
+        self._next_tend = self._next_claim = 0.0
+
+    def run(self, should_stop: Callable[[], bool]) -> None:
+        for lane in self._lanes:
+            self._patience.call("Redis", lane.create_group)
+        options = self._options
+        self._prefetcher = Prefetcher(self._lanes, options.max_entries, options.gather_s, self._patience)
         try:
-            judged = _decode_entries(stream, engine, entries, predictor.card.model_id, retry_s)
-            predicted = _predict(stream, engine, predictor, judged, retry_s)
-            stored = _store(stream, engine, predicted, retry_s)
-            stream.acknowledge(stored)
+            while not should_stop():
+                claimed = self._claim()
+                self._finish(claimed)
+                self._finish(self._prefetcher.take(0.0 if claimed else _WAIT_S))
+            self._prefetcher.stop()
+            while rest := self._prefetcher.take(0.0):
+                self._finish(rest)
         except ServiceError:
-            stream.give_back(entries)
+            self._prefetcher.stop()
+            for lane, held in self._list_held():
+                lane.give_back([delivery.entry for delivery in held])
             raise
+        finally:
+            self._prefetcher.stop()
+
+    def _finish(self, deliveries: list[Delivery]) -> None:
+        """Predict, commit, then acknowledge."""
+        self._in_work = deliveries
+        predicted = self._predict(self._judge(deliveries))
+        stored = self._store(predicted)
+        for lane in self._lanes:
+            self._call_redis(partial(lane.acknowledge, [one.entry for one in stored if one.lane is lane]))
+        self._in_work = []
+        self._tend()
+
+    def _claim(self) -> list[Delivery]:
+        """Take over one entry of a worker that is silent, where there is one; it makes a batch alone."""
+        if time.monotonic() < self._next_claim:
+            return []
+        claim_after_s = self._options.claim_after_s
+        own_ms = round(max(claim_after_s, _LOST_ANSWER_S) * 1000)
+        for lane in self._lanes:
+            entry = self._call_redis(partial(lane.claim_stale, round(claim_after_s * 1000), own_ms))
+            if entry is not None:
+                return [_decode_claimed(lane, entry)]
+        self._next_claim = time.monotonic() + min(claim_after_s, _TEND_S)
+        return []
+
+    def _judge(self, deliveries: Sequence[Delivery]) -> list[_Judged]:
+        """Return those that this worker can predict; the others are rejected or left to a newer release's workers."""
+        judged: list[_Judged] = []
+        model_id = self._predictor.card.model_id
+        for one in deliveries:
+            match one.content:
+                case NewerMessageError() as error if self._options.leaves_newer and not _has_waited_long(one.entry):
+                    self._call_redis(partial(one.lane.park, one.entry, error.version))
+                case MessageError() as error:
+                    self._reject(one, str(error))
+                case CropSequence() as sequence if sequence.model_id != model_id:
+                    self._reject(one, f"it is meant for the model {sequence.model_id}, this worker runs {model_id}")
+                case CropSequence() as sequence:
+                    judged.append((one, sequence))
+        return judged
+
+    def _predict(self, judged: Sequence[_Judged]) -> list[_Predicted]:
+        """Predict all sequences at once; where that fails one by one, and reject those that fail alone twice."""
+        sequences = [sequence for _, sequence in judged]
+        try:
+            probabilities = self._predictor.predict(
+                [one.read_crops() for one in sequences], [one.times_s for one in sequences]
+            )
+            return [(one, sequence, found) for (one, sequence), found in zip(judged, probabilities, strict=True)]
+        except Exception:
+            # One bad sequence must not fail its neighbours: find out which by trying each alone.
+            return list(self._predict_alone(judged))
+
+    def _predict_alone(self, judged: Sequence[_Judged]) -> Iterator[_Predicted]:
+        for one, sequence in judged:
+            for attempt in (1, 2):
+                try:
+                    (found,) = self._predictor.predict([sequence.read_crops()], [sequence.times_s])
+                except Exception as error:
+                    if attempt == 2:
+                        self._reject(one, f"inference failed: {error}")
+                else:
+                    yield one, sequence, found
+                    break
+
+    def _store(self, predicted: Sequence[_Predicted]) -> list[Delivery]:
+        """Commit the rows and return the entries that are done; one whose rows the database refuses is rejected."""
+        if not predicted:
+            return []
+        rows = [row for _, sequence, found in predicted for row in make_rows(sequence, found)]
+        keys = [(sequence.session_id, sequence.track_id, sequence.first_pts) for _, sequence, _ in predicted]
+
+        def write(connection: sa.Connection) -> None:
+            store.record_emotions(connection, rows)
+            # One that was put back after it had been rejected, or that two workers judged differently.
+            store.remove_rejections(connection, keys)
+
+        try:
+            self._write(write)
+        except RowsRefusedError as error:
+            if len(predicted) > 1:
+                return [delivery for one in predicted for delivery in self._store([one])]
+            self._reject(predicted[0][0], str(error))
+            return []
+        self._num_crops += len(rows)
+        return [delivery for delivery, _, _ in predicted]
+
+    def _reject(self, one: Delivery, reason: str) -> None:
+        """Count the entry's faces as rejected in the ledger, then move it to the rejected stream."""
+        entry = one.entry
+        self._write(
+            lambda connection: store.record_rejection(
+                connection, entry.session_id, entry.track_id, entry.first_pts, entry.num_faces, reason
+            )
+        )
+        self._call_redis(partial(one.lane.reject, entry, reason))
+
+    def _write(self, write: Callable[[sa.Connection], None]) -> None:
+        transaction = partial(write_transaction, self._engine, write, self._options.retry_s)
+        self._patience.call("the database", transaction, self._tend)
+
+    def _call_redis(self, call: Callable[[], _R]) -> _R:
+        return self._patience.call("Redis", call, self._tend)
+
+    def _tend(self) -> None:
+        """Every second: say that this worker lives, and hold on to what it has, however long an outage keeps it."""
+        if time.monotonic() < self._next_tend:
+            return
+        self._next_tend = time.monotonic() + _TEND_S
+        for lane, held in self._list_held():
+            lane.hold([delivery.entry for delivery in held])
+        self._report(self._num_crops)
+
+    def _list_held(self) -> Iterator[tuple[CropStream, list[Delivery]]]:
+        held = [*self._in_work, *self._prefetcher.list_waiting()]
+        return ((lane, [delivery for delivery in held if delivery.lane is lane]) for lane in self._lanes)
 
 
-def _read_batch(stream: CropStream, max_entries: int, gather_s: float) -> list[Entry]:
-    """Read what waits; where that does not fill a batch, give the others ``gather_s`` to come."""
-    entries = stream.read(max_entries, _BLOCK_MS)
-    if gather_s and 0 < len(entries) < max_entries:
-        time.sleep(gather_s)
-        entries += stream.read(max_entries - len(entries), block_ms=None)
-    return entries
+def _decode_claimed(lane: CropStream, entry: Entry) -> Delivery:
+    if entry.num_deliveries <= _MAX_DELIVERIES:
+        return decode_entry(lane, entry)
+    # Whatever in it kills workers is not looked at once more.
+    return Delivery(lane, entry, MessageError("its worker died twice while it was alone with it"), time.monotonic())
+
+
+def _has_waited_long(entry: Entry) -> bool:
+    return time.time() - entry.added_at > PARKED_AT_MOST_S
 
 
 def make_rows(sequence: CropSequence, probabilities: NDArray[np.float32]) -> list[dict[str, Any]]:
@@ -98,77 +263,3 @@ def make_rows(sequence: CropSequence, probabilities: NDArray[np.float32]) -> lis
             }
         )
     return rows
-
-
-def _decode_entries(
-    stream: CropStream, engine: sa.Engine, entries: Sequence[Entry], model_id: str, retry_s: float
-) -> list[_Judged]:
-    """Decode each entry; those that are malformed or meant for another model are rejected, the others go on."""
-    judged: list[_Judged] = []
-    for entry in entries:
-        try:
-            sequence = decode(entry.payload)
-        except MessageError as error:
-            _reject(stream, engine, entry, str(error), retry_s)
-            continue
-        if sequence.model_id != model_id:
-            reason = f"it is meant for the model {sequence.model_id}, this worker runs {model_id}"
-            _reject(stream, engine, entry, reason, retry_s)
-            continue
-        judged.append((entry, sequence))
-    return judged
-
-
-def _predict(
-    stream: CropStream, engine: sa.Engine, predictor: EmotionPredictor, judged: Sequence[_Judged], retry_s: float
-) -> list[_Predicted]:
-    """Predict all sequences at once; where that fails one by one, and reject those that fail alone twice."""
-    try:
-        sequences = [sequence for _, sequence in judged]
-        probabilities = predictor.predict([one.read_crops() for one in sequences], [one.times_s for one in sequences])
-        return [(entry, sequence, found) for (entry, sequence), found in zip(judged, probabilities, strict=True)]
-    except Exception:
-        # One bad sequence must not fail its neighbours: find out which by trying each alone.
-        return list(_predict_alone(stream, engine, predictor, judged, retry_s))
-
-
-def _predict_alone(
-    stream: CropStream, engine: sa.Engine, predictor: EmotionPredictor, judged: Sequence[_Judged], retry_s: float
-) -> Iterator[_Predicted]:
-    for entry, sequence in judged:
-        for attempt in (1, 2):
-            try:
-                (found,) = predictor.predict([sequence.read_crops()], [sequence.times_s])
-            except Exception as error:
-                if attempt == 2:
-                    _reject(stream, engine, entry, f"inference failed: {error}", retry_s)
-            else:
-                yield entry, sequence, found
-                break
-
-
-def _store(stream: CropStream, engine: sa.Engine, predicted: Sequence[_Predicted], retry_s: float) -> list[Entry]:
-    """Commit the rows and return the entries that are done; one whose rows the database refuses is rejected."""
-    if not predicted:
-        return []
-    rows = [row for _, sequence, found in predicted for row in make_rows(sequence, found)]
-    try:
-        write_transaction(engine, partial(store.record_emotions, rows=rows), retry_s)
-    except RowsRefusedError as error:
-        if len(predicted) > 1:
-            return [entry for one in predicted for entry in _store(stream, engine, [one], retry_s)]
-        _reject(stream, engine, predicted[0][0], str(error), retry_s)
-        return []
-    return [entry for entry, _, _ in predicted]
-
-
-def _reject(stream: CropStream, engine: sa.Engine, entry: Entry, reason: str, retry_s: float) -> None:
-    """Count the entry's faces as rejected in the ledger, then move it to the rejected stream."""
-    write_transaction(
-        engine,
-        lambda connection: store.record_rejection(
-            connection, entry.session_id, entry.track_id, entry.first_pts, entry.num_faces, reason
-        ),
-        retry_s,
-    )
-    stream.reject(entry, reason)
