@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import streams
+from cli import rejected, streams
 from cli.options import Database, Json, Redis
 from cli.parsing import QuietGroup
 
@@ -20,6 +20,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(streams.app, name="stream")
+app.add_typer(rejected.app, name="rejected")
 
 
 class Detector(StrEnum):
