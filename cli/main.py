@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from cli import rejected, streams
-from cli.options import Database, Json, Redis
+from cli.options import Database, HealthPort, Json, Redis
 from cli.parsing import QuietGroup
 
 app = typer.Typer(
@@ -263,19 +263,20 @@ def status(
 def ingest(
     capacity: Annotated[int, typer.Option(min=0, help="Cameras at a time on this host.")] = 4,
     parts: Annotated[int, typer.Option(min=0, help="Parts of archives at a time on this host.")] = 1,
+    health_port: HealthPort = None,
 ) -> None:
     """Run cameras and archives that wait for a host; any number of hosts may do so."""
     from cli.processes import run_ingest
 
-    run_ingest(capacity, parts)
+    run_ingest(capacity, parts, health_port)
 
 
 @app.command()
-def scheduler() -> None:
+def scheduler(health_port: HealthPort = None) -> None:
     """Have the cameras run that are to run; one works, further ones stand by."""
     from cli.processes import run_scheduler
 
-    run_scheduler()
+    run_scheduler(health_port)
 
 
 @app.command(hidden=True)

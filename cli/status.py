@@ -113,7 +113,7 @@ def _make_row(one: StreamOverview, now: float) -> list[str]:
         state,
         _describe_time(now - told.since),
         f"{told.host} {told.pid}",
-        str(told.reconnects),
+        str(sum(told.reconnects.values())),
         f"{told.decoded / run_s:.1f}",
         f"{told.analysed / run_s:.1f}",
         lowered,

@@ -9,13 +9,14 @@ nothing is left behind by those that die. Their counters begin at zero with each
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 
 from contracts.errors import EmotraceError
+from contracts.stream_state import StreamState
 
 # An inference worker's own counts. Lanes are those of the crop streams.
 CROPS_PREDICTED = Counter("emotrace_crops_predicted_total", "Face crops that the network has seen.", ["lane"])
@@ -47,37 +48,6 @@ CAPACITY = Gauge("emotrace_ingest_capacity_cameras", "Cameras that this host may
 
 _BUILD = Gauge("emotrace_build_info", "Always 1; the label tells the release.", ["version"])
 _BUILD.labels(version("emotrace")).set(1)
-
-
-class CameraState(Protocol):
-    """What a camera's run reports of itself; counts are since the run began, times in Unix seconds."""
-
-    @property
-    def stream_id(self) -> str: ...
-    @property
-    def name(self) -> str: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def since(self) -> float: ...
-    @property
-    def lag_s(self) -> float | None: ...
-    @property
-    def sampling_fps(self) -> float | None: ...
-    @property
-    def decoded(self) -> int: ...
-    @property
-    def undecodable(self) -> int: ...
-    @property
-    def analysed(self) -> int: ...
-    @property
-    def skipped(self) -> Mapping[str, int]: ...  # by the ledger's reasons
-    @property
-    def faces(self) -> int: ...
-    @property
-    def reconnects(self) -> Mapping[str, int]: ...  # by reason
-    @property
-    def state_changes(self) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -133,7 +103,7 @@ def _each_lane(number: str) -> Callable[[Any], _Values]:
     return lambda fleet: [((lane.lane, lane.model_id), getattr(lane, number)) for lane in fleet.lanes]
 
 
-def _read_outcomes(camera: CameraState) -> _Values:
+def _read_outcomes(camera: StreamState) -> _Values:
     yield ("analysed",), camera.analysed
     yield from (((reason,), number) for reason, number in camera.skipped.items())
 
@@ -149,7 +119,7 @@ _CAMERAS = (
     _Family(_C, "emotrace_camera_frames_total", "Decoded frames by what became of them.", ("outcome",), _read_outcomes),
     _Family(_C, "emotrace_camera_faces_published_total", "Faces handed on to inference.", (), _one("faces")),
     _Family(_G, "emotrace_camera_lag_seconds", "How far its run is behind the camera.", (), _one("lag_s")),
-    _Family(_G, "emotrace_camera_sampling_fps", "Frames analysed a second, as asked now.", (), _one("sampling_fps")),
+    _Family(_G, "emotrace_camera_sampling_fps", "Frames analysed a second, as asked now.", (), _one("fps")),
 )
 _LANE = ("lane", "model")
 _FLEET = (
@@ -212,7 +182,7 @@ class _Reading(Collector):
         return metric
 
 
-def register_cameras(read: Callable[[], Iterable[CameraState]], registry: CollectorRegistry = REGISTRY) -> None:
+def register_cameras(read: Callable[[], Iterable[StreamState]], registry: CollectorRegistry = REGISTRY) -> None:
     """Show the cameras that ``read`` lists whenever metrics are asked for: each host those that it runs.
 
     ``read`` should give up within a second or two, and raise an EmotraceError then.

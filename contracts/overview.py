@@ -11,11 +11,12 @@ from contracts import cameras, leases, store
 from contracts.database import read_transaction
 from contracts.errors import ServiceError
 from contracts.jobs import CAMERAS, PARTS
-from contracts.lanes import LANES
+from contracts.metrics import FleetState, LaneState
 from contracts.pressure import read_pressure
 from contracts.schema import sessions
 from contracts.stream import GROUP
 from contracts.stream_state import DISABLED, StreamState, read_states
+from contracts.worker_state import WorkerState, list_worker_states
 
 WAITING = "waiting"
 RUNNING_ELSEWHERE = "silent"
@@ -37,12 +38,14 @@ class StreamOverview:
 
 @dataclass(frozen=True)
 class LaneOverview:
-    """A lane: entries not yet stored, those of them that a worker holds, and the oldest one's age in seconds."""
+    """A lane: entries not yet stored, those of them that a worker holds, the oldest one's age, and rejected ones."""
 
     name: str
+    model_id: str
     num_waiting: int
     num_pending: int
     oldest_age_s: float
+    num_rejected: int
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ class Overview:
     streams: list[StreamOverview]
     lanes: list[LaneOverview]
     queues: dict[str, int]
+    workers: list[WorkerState]
     redis_used_bytes: int
     redis_max_bytes: int
     database_bytes: int
@@ -76,6 +80,7 @@ def read_overview(engine: sa.Engine, client: redis.Redis) -> Overview:
         memory = client.info("memory")
         names = sorted(cast("list[bytes]", list(client.scan_iter("emotrace:crops:*", count=1000))))
         lanes = [_read_lane(client, name.decode()) for name in names if not name.endswith(b":rejected")]
+        workers = list_worker_states(client)
         queues = {name: int(client.llen(f"rq:queue:{name}")) for name in (CAMERAS, *PARTS.values())}
     except redis.exceptions.RedisError as error:
         raise ServiceError(f"Redis is out of reach ({error}). Check that the server runs.") from None
@@ -84,11 +89,49 @@ def read_overview(engine: sa.Engine, client: redis.Redis) -> Overview:
         streams=[_judge(row, held.get(row["stream_id"]), told.get(row["stream_id"])) for row in rows],
         lanes=lanes,
         queues=queues,
+        workers=workers,
         redis_used_bytes=int(memory["used_memory"]),
         redis_max_bytes=int(memory.get("maxmemory") or 0),
         database_bytes=size,
         num_rows=num_rows,
         num_sessions=num_sessions,
+    )
+
+
+def list_states(engine: sa.Engine, client: redis.Redis) -> list[StreamState]:
+    """Return what all runs tell of themselves.
+
+    Raises:
+        ServiceError: the database or Redis is out of reach.
+    """
+    with read_transaction(engine) as connection:
+        ids = [row["stream_id"] for row in cameras.list_streams(connection, enabled=True)]
+    try:
+        return list(read_states(client, ids).values())
+    except redis.exceptions.RedisError as error:
+        raise ServiceError(f"Redis is out of reach ({error}). Check that the server runs.") from None
+
+
+def read_fleet(engine: sa.Engine, client: redis.Redis) -> FleetState:
+    """Return an overview as metrics have it.
+
+    Raises:
+        ServiceError: the database or Redis is out of reach.
+    """
+    overview = read_overview(engine, client)
+    return FleetState(
+        lanes=[
+            LaneState(one.name, one.model_id, one.num_waiting, one.num_pending, one.oldest_age_s, one.num_rejected)
+            for one in overview.lanes
+        ],
+        jobs=overview.queues,
+        redis_used_bytes=overview.redis_used_bytes,
+        redis_max_bytes=overview.redis_max_bytes,
+        database_bytes=overview.database_bytes,
+        leases=sum(one.holder is not None for one in overview.streams),
+        cameras_enabled=sum(bool(one.stream["enabled"]) for one in overview.streams),
+        ingest_hosts=len({one.told.host for one in overview.streams if one.told is not None}),
+        inference_workers=len(overview.workers),
     )
 
 
@@ -123,5 +166,6 @@ def _read_lane(client: redis.Redis, name: str) -> LaneOverview:
         pending = int(client.xpending(name, GROUP)["pending"])
     except redis.exceptions.ResponseError:
         pending = 0  # nobody has read from it yet
-    lane = next((lane for lane in LANES if name.startswith(f"emotrace:crops:{lane}:")), name)
-    return LaneOverview(lane, pressure.num_waiting, pending, pressure.oldest_age_s)
+    _, _, lane, model_id = name.split(":", maxsplit=3)
+    rejected = int(client.xlen(f"{name}:rejected"))
+    return LaneOverview(lane, model_id, pressure.num_waiting, pending, pressure.oldest_age_s, rejected)

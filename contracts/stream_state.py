@@ -22,13 +22,14 @@ _PREFIX = "emotrace:stream:"
 
 
 class StreamState(msgspec.Struct, kw_only=True):
-    """Moments are seconds since 1970. Counts are of this run, across its connections.
+    """Moments are seconds since 1970. Counts are of this run, across its connections; ``reconnects`` by reason.
 
     ``fps`` is the sampling rate in force and ``asked_fps`` the stream's own. ``lag_s``: how long after its arrival the
     newest frame was analysed. ``outbox_bytes`` wait inside the run because Redis does not take them.
     """
 
     stream_id: str
+    name: str
     state: str
     since: float
     at: float
@@ -38,7 +39,8 @@ class StreamState(msgspec.Struct, kw_only=True):
     session_id: str | None = None
     message: str = ""
     connected_at: float | None = None
-    reconnects: int = 0
+    reconnects: dict[str, int] = {}
+    state_changes: int = 0
     decoded: int = 0
     undecodable: int = 0
     analysed: int = 0

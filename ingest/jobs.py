@@ -146,7 +146,7 @@ def _run_camera(
 ) -> str:
     """Start the run's threads, read the camera, and end them in order."""
     keeper = RunKeeper(engine, plan.lease, plan.stream["revision"], settings.lease_s)
-    state = RunState(plan.lease, plan.stream["fps"])
+    state = RunState(plan.lease, plan.stream["name"], plan.stream["fps"])
 
     def publish() -> None:
         publish_state(client, state.take(outbox.num_bytes, keeper.message))

@@ -18,10 +18,11 @@ _FAILURES = (Reason.UNAUTHORIZED, Reason.NOT_FOUND, Reason.NOT_VIDEO)
 class RunState:
     """Collects counts and the state of the connection; ``take`` makes of them what others may see."""
 
-    def __init__(self, lease: Lease, asked_fps: float) -> None:
+    def __init__(self, lease: Lease, name: str, asked_fps: float) -> None:
         now = time.time()
         self._state = StreamState(
             stream_id=lease.stream_id,
+            name=name,
             state=CONNECTING,
             since=now,
             at=now,
@@ -31,6 +32,7 @@ class RunState:
             asked_fps=asked_fps,
             fps=asked_fps,
             skipped={},
+            reconnects={},
         )
         self._last_frame_at = now
 
@@ -41,11 +43,12 @@ class RunState:
             case Connecting():
                 self._enter(CONNECTING, state.message)
             case Connected():
-                state.reconnects += state.connected_at is not None
                 state.connected_at, state.source_fps = event.at, event.facts.average_fps
                 self._last_frame_at = event.at
                 self._enter(LIVE, "")
             case Disconnected():
+                if event.was_connected and event.retry_s is not None:
+                    state.reconnects[event.reason.value] = state.reconnects.get(event.reason.value, 0) + 1
                 self._enter(FAILED if event.reason in _FAILURES else BACKING_OFF, event.message)
             case LiveFrame():
                 self._last_frame_at = event.arrived_at
@@ -90,4 +93,5 @@ class RunState:
     def _enter(self, name: str, message: str) -> None:
         if self._state.state != name:
             self._state.state, self._state.since = name, time.time()
+            self._state.state_changes += 1
         self._state.message = message

@@ -4,7 +4,6 @@ RQ's own worker is made for jobs that end. A camera's does not, so these hand a 
 where Redis is away for a while.
 """
 
-import logging
 import os
 import signal
 import threading
@@ -21,8 +20,9 @@ from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerPool
 
 from contracts.jobs import CAMERAS, PARTS
+from contracts.logs import get_logger
 
-_log = logging.getLogger("emotrace.ingest")
+_log = get_logger(__name__)
 
 
 class IngestWorker(Worker):
@@ -45,7 +45,7 @@ class IngestWorker(Worker):
         try:
             super().maintain_heartbeats(job, execution)
         except redis.exceptions.RedisError as error:
-            _log.warning("no heartbeat for %s: %s", job.id, type(error).__name__)
+            _log.warning("no heartbeat for a job", job=job.id, reason=str(error))
 
 
 class IngestPool(WorkerPool):

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +27,7 @@ from contracts.settings import read_settings
 from contracts.stream_state import LIVE
 from workers.scheduler import Scheduler
 
-Start = Callable[[], "subprocess.Popen[bytes]"]
+Start = Callable[[], psutil.Popen]
 
 
 @pytest.fixture
@@ -49,7 +48,7 @@ def start_ingest() -> Iterator[Start]:
     """Start ingest hosts of one camera each; what is left of them is ended with the test."""
     hosts: list[psutil.Popen] = []
 
-    def start() -> "subprocess.Popen[bytes]":
+    def start() -> psutil.Popen:
         hosts.append(
             psutil.Popen([sys.executable, "-P", "-m", "cli.main", "ingest", "--capacity", "1", "--parts", "0"])
         )

@@ -95,7 +95,7 @@ def test_disabling_or_editing_a_stream_ends_its_run_and_says_why(
                 lambda: list_sessions(engine) and list_sessions(engine)[-1]["status"] == store.RUNNING, "a session"
             )
             with engine.begin() as connection:
-                cameras.change_stream(connection, key, camera, **change)  # type: ignore[arg-type]
+                cameras.change_stream(connection, key, camera, **change)
             wait_for(lambda run=run: not run.is_alive, "the run's end")  # type: ignore[misc]
             assert run.stop() == reason
         assert list_sessions(engine)[-1]["end_reason"] == reason

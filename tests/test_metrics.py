@@ -1,9 +1,8 @@
 """Metrics: their names keep Prometheus's rules, and what cannot be read is missing, never wrong."""
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+import msgspec
 import pytest
 from prometheus_client import REGISTRY, generate_latest
 from prometheus_client.registry import CollectorRegistry
@@ -12,23 +11,27 @@ import contracts.metrics as metrics
 from contracts.errors import ServiceError
 from contracts.ledger import SKIP_REASONS
 from contracts.metrics import FleetState, LaneState, register_cameras, register_fleet
+from contracts.stream_state import StreamState
 
-
-@dataclass(frozen=True)
-class Camera:
-    stream_id: str = "0197"
-    name: str = 'gate "north"'
-    state: str = "live"
-    since: float = 1_700_000_000.5
-    lag_s: float | None = 0.25
-    sampling_fps: float | None = None
-    decoded: int = 120
-    undecodable: int = 2
-    analysed: int = 20
-    skipped: Mapping[str, int] = field(default_factory=lambda: {"not_sampled": 90, "backpressure": 10})
-    faces: int = 40
-    reconnects: Mapping[str, int] = field(default_factory=lambda: {"stalled": 3})
-    state_changes: int = 9
+CAMERA = StreamState(
+    stream_id="0197",
+    name='gate "north"',
+    state="live",
+    since=1_700_000_000.5,
+    at=1_700_000_100.0,
+    host="camhost",
+    pid=7,
+    epoch=1,
+    lag_s=0.25,
+    fps=5.0,
+    decoded=120,
+    undecodable=2,
+    analysed=20,
+    skipped={"not_sampled": 90, "backpressure": 10},
+    faces=40,
+    reconnects={"timeout": 3},
+    state_changes=9,
+)
 
 
 @pytest.fixture
@@ -37,22 +40,22 @@ def registry() -> CollectorRegistry:
 
 
 def test_a_camera_s_counts_are_shown_under_its_id_and_name(registry: CollectorRegistry) -> None:
-    register_cameras(lambda: [Camera()], registry)
+    register_cameras(lambda: [CAMERA], registry)
     camera = {"stream": "0197", "name": 'gate "north"'}
     read = registry.get_sample_value
     assert read("emotrace_camera_frames_total", {**camera, "outcome": "backpressure"}) == 10
     assert read("emotrace_camera_frames_decoded_total", camera) == 120
     assert read("emotrace_camera_state", {**camera, "state": "live"}) == 1
-    assert read("emotrace_camera_reconnects_total", {**camera, "reason": "stalled"}) == 3
-    assert read("emotrace_camera_sampling_fps", camera) is None, "what is not known is not shown"
+    assert read("emotrace_camera_reconnects_total", {**camera, "reason": "timeout"}) == 3
+    assert read("emotrace_camera_sampling_fps", camera) == 5
     assert read("emotrace_cameras_readable") == 1
     assert 'name="gate \\"north\\""' in generate_latest(registry).decode()
 
 
 def test_outcomes_of_a_camera_s_frames_add_up_to_those_decoded(registry: CollectorRegistry) -> None:
-    register_cameras(lambda: [Camera()], registry)
+    register_cameras(lambda: [CAMERA], registry)
     (family,) = (one for one in registry.collect() if one.name == "emotrace_camera_frames")
-    assert sum(sample.value for sample in family.samples) == Camera().decoded
+    assert sum(sample.value for sample in family.samples) == CAMERA.decoded
 
 
 def test_what_all_processes_share_is_shown_as_far_as_it_is_known(registry: CollectorRegistry) -> None:
@@ -69,7 +72,7 @@ def test_states_that_cannot_be_read_are_left_out_and_the_rest_is_served(registry
         raise ServiceError("Redis is out of reach")
 
     register_fleet(fail, registry)
-    register_cameras(lambda: [Camera()], registry)
+    register_cameras(lambda: [CAMERA], registry)
     assert registry.get_sample_value("emotrace_fleet_readable") == 0
     assert registry.get_sample_value("emotrace_cameras_readable") == 1
     assert "emotrace_queue_entries" not in generate_latest(registry).decode()
@@ -84,7 +87,7 @@ def test_registering_reads_nothing(registry: CollectorRegistry) -> None:
 
 
 def test_every_name_says_whose_it_is_and_its_unit(registry: CollectorRegistry) -> None:
-    register_cameras(lambda: [Camera(skipped=dict.fromkeys(SKIP_REASONS, 1))], registry)
+    register_cameras(lambda: [msgspec.structs.replace(CAMERA, skipped=dict.fromkeys(SKIP_REASONS, 1))], registry)
     register_fleet(FleetState, registry)
     found = [*registry.collect(), *(one for one in REGISTRY.collect() if one.name.startswith("emotrace"))]
     assert len(found) > 25

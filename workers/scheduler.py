@@ -3,28 +3,28 @@
 Several schedulers may run; one of them works, the others wait for its place.
 """
 
-import logging
 import os
 import socket
 import time
 from collections.abc import Callable
-from typing import cast
+from functools import partial
 
 import redis
 import sqlalchemy as sa
 
-from contracts import camera_sessions, cameras, leases, store
+from contracts import camera_sessions, cameras, leases, metrics, store
 from contracts.database import read_transaction, write_transaction
 from contracts.errors import ServiceError
 from contracts.jobs import CameraJobs
 from contracts.lanes import LIVE, name_lane
+from contracts.logs import get_logger
 from contracts.pressure import read_pressure
 
 _TICK_S = 2.0
 _PLACE_KEY, _PLACE_S = "emotrace:scheduler", 10
 # What waits for longer without a change, while younger entries are done, is lost.
 _LOST_S = 60.0
-_log = logging.getLogger("emotrace.scheduler")
+_log = get_logger(__name__)
 
 
 class Scheduler:
@@ -46,7 +46,7 @@ class Scheduler:
             except (redis.exceptions.RedisError, ServiceError) as error:
                 found = str(error)
             if found != trouble:
-                _log.warning("waiting for a service: %s", found) if found else _log.info("all services are back")
+                _say(found)
                 trouble = found
             end = time.monotonic() + _TICK_S
             while not should_stop() and time.monotonic() < end:
@@ -62,15 +62,18 @@ class Scheduler:
             held = leases.list_held(connection)
         done = self._jobs.reconcile(wanted, held)
         for stream_id, ending in done.enqueued.items():
-            _log.info("camera %s is to run (its job before: %s)", wanted[stream_id], ending)
+            _log.info("camera is to run", stream=wanted[stream_id], job_before=ending)
+            metrics.CAMERAS_STARTED.labels(ending).inc()
         for stream_id in done.removed:
-            _log.info("camera %s is no longer to run", stream_id)
+            _log.info("camera is no longer to run", stream=stream_id)
         self._seal_sessions()
+        metrics.RECONCILED.set_to_current_time()
         return True
 
     def _seal_sessions(self) -> None:
         with read_transaction(self._engine) as connection:
             ended = camera_sessions.list_ended(connection)
+            ids = [row["session_id"] for row in ended]
             ids = [row["session_id"] for row in ended]
             waiting = {session_id: camera_sessions.count_waiting_faces(connection, session_id) for session_id in ids}
         now_s = time.monotonic()
@@ -82,14 +85,9 @@ class Scheduler:
             number, since_s = self._unchanged[row["session_id"]]
             if number and not (now_s - since_s >= self._lost_s and self._is_handled(row)):
                 continue
-            ledger = write_transaction(
-                self._engine,
-                lambda connection, row=row: camera_sessions.seal_session(connection, row["session_id"]),
-                0.0,
-            )
-            _log.info(
-                "session %s is sealed: %d faces, %d lost or rejected", row["session_id"], ledger.rows, ledger.rejected
-            )
+            seal = partial(camera_sessions.seal_session, session_id=row["session_id"])
+            ledger = write_transaction(self._engine, seal, retry_s=0.0)
+            _log.info("session is sealed", session=row["session_id"], rows=ledger.rows, rejected=ledger.rejected)
 
     def _is_handled(self, session: store.Row) -> bool:
         """Return whether everything that was handed over before the session's end has been read and stored."""
@@ -100,7 +98,7 @@ class Scheduler:
         """Return whether this scheduler is the one that works, and keep the place for some seconds more."""
         if self._client.set(_PLACE_KEY, self._name, nx=True, ex=_PLACE_S):
             return True
-        is_own = cast("bytes | None", self._client.get(_PLACE_KEY)) == self._name.encode()
+        is_own = bool(self._client.get(_PLACE_KEY) == self._name.encode())
         if is_own:
             self._client.expire(_PLACE_KEY, _PLACE_S)
         return is_own
@@ -111,3 +109,10 @@ class Scheduler:
                 self._client.delete(_PLACE_KEY)
         except redis.exceptions.RedisError:
             return  # it expires
+
+
+def _say(trouble: str) -> None:
+    if trouble:
+        _log.warning("waiting for a service", reason=trouble)
+    else:
+        _log.info("all services are back")
