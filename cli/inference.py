@@ -1,8 +1,8 @@
 """``emotrace inference``: a worker among any number, on any hosts."""
 
 import logging
+from collections.abc import Callable
 
-from cli.children import watch_for_stop
 from cli.services import open_services
 from contracts.errors import UsageError
 from contracts.lanes import LANES
@@ -12,8 +12,15 @@ from models.predictor import EmotionPredictor
 from workers.inference import serve_lanes
 
 
-def run(lanes: str, model: str, device: str, redis_url: str | None, database_url: str | None) -> None:
-    """Serve ``lanes`` (names with commas) until SIGTERM or Ctrl-C; then finish what was read.
+def run(
+    lanes: str,
+    model: str,
+    device: str,
+    should_stop: Callable[[], bool],
+    redis_url: str | None,
+    database_url: str | None,
+) -> None:
+    """Serve ``lanes`` (names with commas) until ``should_stop``; then finish what was read.
 
     Raises:
         UsageError, ModelError: a lane, the model or the device cannot be used.
@@ -23,7 +30,6 @@ def run(lanes: str, model: str, device: str, redis_url: str | None, database_url
     if not asked <= set(LANES):
         raise UsageError(f"The lanes {lanes!r} cannot be served. Expected one or more of {','.join(LANES)}.")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    should_stop = watch_for_stop()
     patience = Patience(is_endless=True, should_stop=should_stop)
     settings = read_settings()
     predictor = EmotionPredictor(model, device, settings.backend)

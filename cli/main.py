@@ -141,9 +141,12 @@ def inference(
     redis: Redis = None,
 ) -> None:
     """Run an inference worker until it is told to stop; any number may run, on any hosts."""
+    from cli.children import watch_for_stop
+
+    should_stop = watch_for_stop()  # before torch is loaded, which takes seconds
     from cli.inference import run
 
-    run(lanes, model, device.value, redis_url=redis, database_url=database)
+    run(lanes, model, device.value, should_stop, redis_url=redis, database_url=database)
 
 
 @app.command()

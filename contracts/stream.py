@@ -314,6 +314,15 @@ class CropStream:
             justid=True,
         )
 
+    def leave(self) -> None:
+        """Take this consumer's name out of the group, as far as the server can be reached.
+
+        Names of workers that came and went would else add up. One that still has entries stays: they would be lost.
+        """
+        with suppress(redis.exceptions.RedisError):
+            if not self.client.xpending_range(self.name, GROUP, "-", "+", 1, self.consumer):
+                self.client.xgroup_delconsumer(self.name, GROUP, self.consumer)
+
     @_with_clear_errors
     def acknowledge(self, entries: list[Entry]) -> None:
         """Acknowledge and delete entries, in one transaction."""

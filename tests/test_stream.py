@@ -106,6 +106,17 @@ def test_what_a_worker_holds_on_to_is_not_claimed(stream: CropStream) -> None:
     assert stream.client.xpending(stream.name, GROUP)["pending"] == 0, "what is stored does not come back"
 
 
+def test_a_worker_that_ends_takes_its_name_along_but_not_what_it_left(stream: CropStream) -> None:
+    stream.publish(make_sequence())
+    entries = stream.read(1, 1)
+    stream.leave()
+    assert stream.client.xpending(stream.name, GROUP)["pending"] == 1
+    stream.acknowledge(entries)
+    stream.leave()
+    assert stream.client.xinfo_consumers(stream.name, GROUP) == []
+    stream.leave()
+
+
 def test_what_is_given_back_is_there_for_others_at_once(stream: CropStream) -> None:
     stream.publish(make_sequence())
     stream.give_back(stream.read(1, 1))
@@ -119,11 +130,13 @@ def test_what_waits_for_a_newer_release_does_not_stand_in_the_way(stream: CropSt
     for entry in entries[:-1]:
         stream.park(entry, VERSION + 1)
     heir = CropStream(stream.client, stream.name, "worker-2")
-    for consumer in ("newer-version:", "newer-version:x", "newer-version:9\xff"):
-        stream.client.xgroup_createconsumer(stream.name, GROUP, consumer)
     found = heir.claim_stale(0)
     assert found is not None and found.first_pts == 10_010
     assert heir.claim_stale(0, own_min_idle_ms=60_000) is None
+    # A name that only looks like that of a version is a dead worker's.
+    stream.client.xclaim(stream.name, GROUP, "newer-version:x", 0, [entries[3].entry_id], justid=True)
+    found = heir.claim_stale(0, own_min_idle_ms=60_000)
+    assert found is not None and found.first_pts == 30
 
 
 def test_a_delivery_that_is_given_back_does_not_count(stream: CropStream) -> None:

@@ -203,7 +203,7 @@ def test_an_archive_goes_on_although_cameras_could_fill_every_batch(
     assert worker.error is None
     last = max(index for index, windows in enumerate(predictor.batches) if any(one >= 1000 for one in windows))
     # One in each batch; the first ones may find a lane not read yet.
-    assert last < 14
+    assert last < 30
     for windows in predictor.batches[2:last]:
         assert sum(window < 1000 for window in windows) <= 7
     assert read_pts(engine) == expect_pts([*range(published), *range(1000, 1010)])

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import redis
@@ -23,7 +24,7 @@ from contracts import store
 from contracts.database import read_transaction
 from contracts.emotions import EMOTIONS
 from contracts.errors import ModelError, ServiceError
-from contracts.messages import CropSequence
+from contracts.messages import VERSION, CropSequence
 from contracts.model_card import InputContract
 from contracts.patience import Patience
 from contracts.stream import GROUP, CropStream
@@ -191,6 +192,16 @@ def test_a_sequence_for_another_model_is_rejected(
     assert list_rejections(sqlite_engine) == [
         (1, 2, f"it is meant for the model other-12345678, this worker runs {predictor.card.model_id}")
     ]
+
+
+def test_a_runs_own_stream_has_no_newer_worker_to_wait_for(
+    stream: CropStream, predictor: EmotionPredictor, sqlite_engine: sa.Engine
+) -> None:
+    newer = msgspec.msgpack.encode(make_window(predictor, 0, version=VERSION + 1))
+    stream.client.xadd(stream.name, {"payload": newer, "session": SESSION, "track": 1, "first_pts": 1, "faces": 2})
+    run_until_empty(stream, predictor, sqlite_engine)
+    ((_, _, reason),) = list_rejections(sqlite_engine)
+    assert f"version {VERSION + 1}" in reason
 
 
 def test_a_sequence_of_crops_that_the_model_does_not_take_is_rejected(

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import sqlalchemy as sa
@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 
 from contracts import store
 from contracts.database import write_transaction
-from contracts.emotions import EMOTIONS
 from contracts.errors import MessageError, NewerMessageError, RowsRefusedError, ServiceError
 from contracts.messages import CropSequence
 from contracts.patience import Patience
 from contracts.stream import PARKED_AT_MOST_S, CropStream, Entry
 from models.predictor import EmotionPredictor
 from workers.prefetch import Delivery, Prefetcher, decode_entry
+from workers.rows import make_rows
 
 _WAIT_S = 0.2
 # How often a worker says that it lives and what it holds.
@@ -30,7 +30,7 @@ _TEND_S = 1.0
 # The first delivery may have shared a batch with the entry at fault; two more were alone with it.
 _MAX_DELIVERIES = 3
 # An answer of Redis that was lost leaves entries with this very consumer, which does not know of them.
-_LOST_ANSWER_S = 30.0
+_LOST_ANSWER_S = 5.0
 _Judged = tuple[Delivery, CropSequence]
 _Predicted = tuple[Delivery, CropSequence, NDArray[np.float32]]
 _R = TypeVar("_R")
@@ -102,6 +102,8 @@ class _Loop:
             self._prefetcher.stop()
             while rest := self._prefetcher.take(0.0):
                 self._finish(rest)
+            for lane in self._lanes:
+                lane.leave()
         except ServiceError:
             self._prefetcher.stop()
             for lane, held in self._list_held():
@@ -112,7 +114,7 @@ class _Loop:
 
     def _finish(self, deliveries: list[Delivery]) -> None:
         """Predict, commit, then acknowledge."""
-        self._in_work = deliveries
+        self._in_work = list(deliveries)
         predicted = self._predict(self._judge(deliveries))
         stored = self._store(predicted)
         for lane in self._lanes:
@@ -141,6 +143,7 @@ class _Loop:
             match one.content:
                 case NewerMessageError() as error if self._options.leaves_newer and not _has_waited_long(one.entry):
                     self._call_redis(partial(one.lane.park, one.entry, error.version))
+                    self._in_work.remove(one)
                 case MessageError() as error:
                     self._reject(one, str(error))
                 case CropSequence() as sequence if sequence.model_id != model_id:
@@ -235,31 +238,3 @@ def _decode_claimed(lane: CropStream, entry: Entry) -> Delivery:
 
 def _has_waited_long(entry: Entry) -> bool:
     return time.time() - entry.added_at > PARKED_AT_MOST_S
-
-
-def make_rows(sequence: CropSequence, probabilities: NDArray[np.float32]) -> list[dict[str, Any]]:
-    """Return the rows of the emotions table for the positions that ``sequence`` asks to store.
-
-    ``probabilities`` is (T, 7) in the order of ``EMOTIONS``.
-    """
-    rows = []
-    for position in range(sequence.store_from, sequence.store_to):
-        x1, y1, x2, y2 = sequence.boxes[position]
-        rows.append(
-            {
-                "session_id": sequence.session_id,
-                "track_id": sequence.track_id,
-                "pts": sequence.pts[position],
-                "frame_index": sequence.frame_indices[position],
-                "time_s": sequence.times_s[position],
-                "x1": x1,
-                "y1": y1,
-                "x2": x2,
-                "y2": y2,
-                "detection_score": sequence.detection_scores[position],
-                "quality": sequence.qualities[position],
-                **dict(zip(EMOTIONS, probabilities[position].tolist(), strict=True)),
-                "model_id": sequence.model_id,
-            }
-        )
-    return rows
