@@ -137,6 +137,7 @@ def inference(
     lanes: Annotated[str, typer.Option(help="What to serve: live, batch or both; cameras come first.")] = "live,batch",
     model: Annotated[str, typer.Option(help="Shipped model's name, or path to a model card.")] = "production",
     device: Annotated[Device, typer.Option(help="Where the network runs.")] = Device.auto,
+    health_port: HealthPort = None,
     database: Database = None,
     redis: Redis = None,
 ) -> None:
@@ -146,7 +147,7 @@ def inference(
     should_stop = watch_for_stop()  # before torch is loaded, which takes seconds
     from cli.inference import run
 
-    run(lanes, model, device.value, should_stop, redis_url=redis, database_url=database)
+    run(lanes, model, device.value, should_stop, health_port, redis_url=redis, database_url=database)
 
 
 @app.command()

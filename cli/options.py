@@ -10,5 +10,5 @@ Database = Annotated[
 Redis = Annotated[str | None, typer.Option(help="Redis or Valkey URL in place of the embedded Valkey.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else on standard output.")]
 HealthPort = Annotated[
-    int | None, typer.Option(min=0, max=65535, help="Serve health and metrics on this port; 0 takes a free one.")
+    int | None, typer.Option(min=0, max=65535, help="Serve /live, /ready and /metrics on this port.  [none]")
 ]

@@ -135,6 +135,22 @@ def seal_session(connection: sa.Connection, session_id: str) -> Ledger:
     return ledger
 
 
+def reopen_session(connection: sa.Connection, session_id: str) -> None:
+    """Let a sealed session take rows again; it is sealed anew when nothing of it waits. Others stay as they are.
+
+    What was counted as lost may come yet, and is counted anew then.
+    """
+    # For update, as sealing does it: workers that store rows of the session wait for this transaction.
+    locked = sa.select(sessions).where(sessions.c.session_id == session_id).with_for_update()
+    session = connection.execute(locked).mappings().one_or_none()
+    if session is None or session["epoch"] is None or session["status"] in (store.RUNNING, store.ENDED):
+        return
+    error = None if session["status"] == store.INCOMPLETE else session["error"]
+    store.update_session(connection, session_id, status=store.ENDED, error=error)
+    is_lost = sa.and_(rejections.c.session_id == session_id, rejections.c.reason == _LOST)
+    connection.execute(sa.delete(rejections).where(is_lost))
+
+
 def list_outages(connection: sa.Connection, stream_id: str, start_at: float, end_at: float) -> list[Outage]:
     """Return when a stream had no session between two moments, and why; a stretch still open ends at ``end_at``."""
     query = (

@@ -23,13 +23,13 @@ CROPS_PREDICTED = Counter("emotrace_crops_predicted_total", "Face crops that the
 ROWS_STORED = Counter("emotrace_rows_stored_total", "Rows of emotions committed to the database.", ["lane"])
 ENTRIES_CLAIMED = Counter("emotrace_entries_claimed_total", "Entries taken over from dead workers.", ["lane"])
 ENTRIES_REJECTED = Counter("emotrace_entries_rejected_total", "Entries that no worker could use.", ["lane"])
+# The lanes share each batch.
 BATCH_WINDOWS = Histogram(
-    "emotrace_batch_windows", "Windows predicted together.", ["lane"], buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+    "emotrace_batch_windows", "Windows predicted together.", buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
 PREDICT_SECONDS = Histogram(
     "emotrace_predict_seconds",
     "Time that the network takes for a batch.",
-    ["lane"],
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5),
 )
 COMMIT_LATENCY_SECONDS = Histogram(

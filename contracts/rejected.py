@@ -12,7 +12,7 @@ from typing import Any, cast
 import redis
 import sqlalchemy as sa
 
-from contracts import store
+from contracts import camera_sessions, store
 from contracts.database import write_transaction
 from contracts.errors import UsageError
 from contracts.lanes import find_lane
@@ -68,10 +68,11 @@ def find_rejected(client: redis.Redis, entry_id: str, retry_s: float, lane: str 
 def requeue(client: redis.Redis, engine: sa.Engine, rejected: Rejected) -> None:
     """Put an entry back on its lane, and take its rejection out of the ledger.
 
-    Redis moves the entry inside the database's transaction. Whatever ends this in the middle, the entry lies in one
-    of the two streams, and the ledger comes right: before the move nothing has changed, and after it whoever stores
-    the rows removes the rejection with them (and whoever rejects the entry again finds its rejection there). The open
-    transaction holds off a worker that would reject it again before the old rejection is gone.
+    A camera's session that is sealed is opened again. Redis moves the entry inside the database's transaction. Whatever
+    ends this in the middle, the entry lies in one of the two streams, and the ledger comes right: before the move
+    nothing has changed, and after it whoever stores the rows removes the rejection with them (and whoever rejects the
+    entry again finds its rejection there). The open transaction holds off a worker that would reject it again before
+    the old rejection is gone.
 
     Raises:
         UsageError: it belongs to a single run, whose stream nobody serves any more; or it is not there any more.
@@ -85,6 +86,7 @@ def requeue(client: redis.Redis, engine: sa.Engine, rejected: Rejected) -> None:
         )
 
     def move(connection: sa.Connection) -> None:
+        camera_sessions.reopen_session(connection, entry.session_id)
         store.remove_rejections(connection, [(entry.session_id, entry.track_id, entry.first_pts)])
         call_redis(partial(_move_back, client, rejected), retry_s=0.0)
 

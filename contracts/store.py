@@ -25,6 +25,8 @@ ENDED = "ended"  # a camera's connection is over, and some of its faces may stil
 _MAX_REASON_LENGTH = 1000
 EMOTION_COLUMNS = tuple(column.name for column in emotions.columns)
 Row = Mapping[str, Any]
+# Of a crop sequence: session, track, first pts to store.
+SequenceKey = tuple[str, int, int]
 
 
 def make_uuid7() -> str:
@@ -210,8 +212,15 @@ def record_rejection(
     insert_new(connection, rejections, [row])
 
 
-def remove_rejections(connection: sa.Connection, keys: Sequence[tuple[str, int, int]]) -> None:
-    """Take back that crop sequences, each a (session, track, first_pts), were rejected: they are not any more."""
+def list_stored(connection: sa.Connection, keys: Sequence[SequenceKey]) -> set[SequenceKey]:
+    """Return which crop sequences have their rows."""
+    key = sa.tuple_(emotions.c.session_id, emotions.c.track_id, emotions.c.pts)
+    query = sa.select(emotions.c.session_id, emotions.c.track_id, emotions.c.pts).where(key.in_(keys))
+    return {(row.session_id, row.track_id, row.pts) for row in connection.execute(query)}
+
+
+def remove_rejections(connection: sa.Connection, keys: Sequence[SequenceKey]) -> None:
+    """Take back that crop sequences were rejected: they are not any more."""
     key = sa.tuple_(rejections.c.session_id, rejections.c.track_id, rejections.c.first_pts)
     connection.execute(sa.delete(rejections).where(key.in_(keys)))
 

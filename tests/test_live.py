@@ -15,6 +15,7 @@ from contracts.database import read_transaction
 from contracts.encryption import find_secret_key
 from contracts.errors import LeaseLostError
 from contracts.leases import LEASE_S, acquire_lease, check_lease, list_held, release_lease, renew_lease
+from contracts.rejected import iterate_rejected, requeue
 from contracts.schema import emotions, sessions
 from contracts.settings import read_settings
 from contracts.stream_state import LIVE
@@ -202,11 +203,21 @@ def test_a_killed_run_is_moved_once_its_lease_expires_and_its_last_faces_are_acc
     assert outage.end_at == second["started_at"] > outage.start_at > first["started_at"]
 
 
-def test_a_sealed_session_takes_no_more_rows(camera: str, engine: sa.Engine, valkey: redis.Redis) -> None:
+def test_a_sealed_session_takes_rows_only_when_they_are_put_back(
+    camera: str, engine: sa.Engine, valkey: redis.Redis
+) -> None:
     with camera_running(camera):
         wait_for(lambda: list_sessions(engine) and list_sessions(engine)[0]["num_frames"], "frames")
     (found,) = seal_all(engine)  # no worker ran: what was published is counted as lost
     assert found.find_imbalances() == [] and found.rejected == found.published > 0 and found.rows == 0
     with worker_running():
         wait_for(lambda: valkey.xlen(LANE) == 0, "the worker")
-    assert count_rows(engine) == 0
+        assert count_rows(engine) == 0
+        late = list(iterate_rejected(valkey, 1.0))
+        assert late and {one.reason for one in late} == {"it came after its camera's session was sealed"}
+        for one in late:
+            requeue(valkey, engine, one)
+        wait_for(lambda: valkey.xlen(LANE) == 0, "the worker")
+    (mended,) = seal_all(engine)
+    assert mended.find_imbalances() == [] and mended.rejected == 0 and mended.rows == found.published
+    assert list_sessions(engine)[0]["status"] == store.COMPLETE and list(iterate_rejected(valkey, 1.0)) == []

@@ -3,10 +3,13 @@
 import logging
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -338,9 +341,9 @@ def run_process(model: Path, environment: dict[str, str]) -> Iterator[Callable[.
     """Start ``emotrace inference`` with the small model."""
     started = []
 
-    def run(**variables: str) -> "subprocess.Popen[str]":
+    def run(*options: str, **variables: str) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cli.main", "inference", "--model", str(model), "--device", "cpu"],
+            [sys.executable, "-P", "-m", "cli.main", "inference", "--model", str(model), "--device", "cpu", *options],
             env={**environment, "EMOTRACE_CLAIM_AFTER_S": "5", **variables},
             stderr=subprocess.PIPE,
             text=True,
@@ -353,6 +356,21 @@ def run_process(model: Path, environment: dict[str, str]) -> Iterator[Callable[.
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+def find_free_port() -> int:
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1])
+
+
+def ask(port: int, what: str) -> tuple[int, str]:
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/{what}", timeout=10) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refusal:
+        with refusal:
+            return refusal.code, refusal.read().decode()
 
 
 def test_a_killed_workers_windows_are_stored_by_another_and_a_stopped_one_leaves_nothing(
@@ -374,10 +392,15 @@ def test_a_killed_workers_windows_are_stored_by_another_and_a_stopped_one_leaves
     pending = sum(lane.client.xpending(lane.name, GROUP)["pending"] for lane in lanes)
     first.kill()
     assert pending > 0 and read_pts(engine) != expect_pts([*range(300), *range(1000, 1300)])
-    second = run_process(EMOTRACE_DATABASE_URL=url)
+    port = find_free_port()
+    second = run_process("--health-port", str(port), EMOTRACE_DATABASE_URL=url)
     wait_until(lambda: sum(lane.count_waiting() for lane in lanes) == 0, "the end")
     states = {state.pid: state for state in list_worker_states(valkey)}
     assert states[second.pid].lanes == "live,batch" and states[second.pid].model_id == predictor.card.model_id
+    assert ask(port, "ready") == (200, '{"ok": true}\n') and ask(port, "live")[0] == 200
+    shown = ask(port, "metrics")[1]
+    assert 'emotrace_rows_stored_total{lane="live"}' in shown and 'emotrace_entries_claimed_total{lane="' in shown
+    assert "emotrace_predict_seconds_sum" in shown and 'emotrace_commit_latency_seconds_sum{lane="batch"}' in shown
     second.send_signal(signal.SIGTERM)
     _, said = second.communicate(timeout=60)
     assert second.returncode == 0, said
@@ -390,11 +413,14 @@ def test_a_killed_workers_windows_are_stored_by_another_and_a_stopped_one_leaves
 def test_a_worker_that_starts_before_its_redis_waits_for_it(
     tmp_path: Path, run_process: Callable[..., "subprocess.Popen[str]"], valkey: redis.Redis
 ) -> None:
-    process = run_process(EMOTRACE_REDIS_URL=f"unix://{tmp_path / 'nobody.sock'}")
+    port = find_free_port()
+    process = run_process("--health-port", str(port), EMOTRACE_REDIS_URL=f"unix://{tmp_path / 'nobody.sock'}")
     assert process.stderr is not None
     while "Redis is away, waiting for it" not in (line := process.stderr.readline()):
         assert line, "it ended"
     assert process.poll() is None
+    code, said = ask(port, "ready")
+    assert code == 503 and "Redis is out of reach" in said and ask(port, "live")[0] == 200
     os.kill(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 7 and "Redis is out of reach" in said and "Traceback" not in said

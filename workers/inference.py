@@ -72,8 +72,11 @@ def serve_lanes(
     engine: sa.Engine,
     patience: Patience,
     should_stop: Callable[[], bool],
+    beat: Callable[[], None],
 ) -> None:
     """Serve the lanes of the predictor's model until ``should_stop``, the first being the most urgent.
+
+    ``beat`` is called about every second while the loop goes round.
 
     Raises:
         ServiceError: a service refused a call, or was away when the worker was to stop; the entries stay pending.
@@ -88,7 +91,12 @@ def serve_lanes(
     )
     reporter = _Reporter(client, streams[0].consumer, predictor, lanes, patience)
     _logger.info("serving %s of %s on %s", ", ".join(lanes), predictor.card.model_id, predictor.device_name)
-    run_inference(streams, predictor, engine, options, patience, should_stop, reporter.report)
+
+    def report(num_crops: int) -> None:
+        beat()
+        reporter.report(num_crops)
+
+    run_inference(streams, predictor, engine, options, patience, should_stop, report)
     remove_worker_state(client, streams[0].consumer)
     _logger.info("stopped; all that was read is stored")
 

@@ -14,7 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
-from contracts import store
+from contracts import metrics, store
 from contracts.database import write_transaction
 from contracts.errors import MessageError, NewerMessageError, RowsRefusedError, ServiceError
 from contracts.messages import CropSequence
@@ -131,7 +131,9 @@ class _Loop:
         for lane in self._lanes:
             entry = self._call_redis(partial(lane.claim_stale, round(claim_after_s * 1000), own_ms))
             if entry is not None:
-                return [_decode_claimed(lane, entry)]
+                claimed = _decode_claimed(lane, entry)
+                metrics.ENTRIES_CLAIMED.labels(claimed.lane_name).inc()
+                return [claimed]
         self._next_claim = time.monotonic() + min(claim_after_s, _TEND_S)
         return []
 
@@ -154,11 +156,17 @@ class _Loop:
 
     def _predict(self, judged: Sequence[_Judged]) -> list[_Predicted]:
         """Predict all sequences at once; where that fails one by one, and reject those that fail alone twice."""
+        if not judged:
+            return []
         sequences = [sequence for _, sequence in judged]
+        metrics.BATCH_WINDOWS.observe(len(judged))
+        for one, sequence in judged:
+            metrics.CROPS_PREDICTED.labels(one.lane_name).inc(len(sequence.pts))
         try:
-            probabilities = self._predictor.predict(
-                [one.read_crops() for one in sequences], [one.times_s for one in sequences]
-            )
+            with metrics.PREDICT_SECONDS.time():
+                probabilities = self._predictor.predict(
+                    [one.read_crops() for one in sequences], [one.times_s for one in sequences]
+                )
             return [(one, sequence, found) for (one, sequence), found in zip(judged, probabilities, strict=True)]
         except Exception:
             # One bad sequence must not fail its neighbours: find out which by trying each alone.
@@ -177,26 +185,36 @@ class _Loop:
                     break
 
     def _store(self, predicted: Sequence[_Predicted]) -> list[Delivery]:
-        """Commit the rows and return the entries that are done; one whose rows the database refuses is rejected."""
+        """Commit the rows and return the entries that are done; one whose rows are refused is rejected."""
         if not predicted:
             return []
         rows = [row for _, sequence, found in predicted for row in make_rows(sequence, found)]
         keys = [(sequence.session_id, sequence.track_id, sequence.first_pts) for _, sequence, _ in predicted]
 
-        def write(connection: sa.Connection) -> None:
-            store.record_emotions(connection, rows)
+        def write(connection: sa.Connection) -> set[store.SequenceKey]:
+            sealed = store.record_emotions(connection, rows)
+            stored = store.list_stored(connection, keys) if sealed else set(keys)
             # One that was put back after it had been rejected, or that two workers judged differently.
-            store.remove_rejections(connection, keys)
+            store.remove_rejections(connection, sorted(stored))
+            return stored
 
         try:
-            self._write(write)
+            stored = self._write(write)
         except RowsRefusedError as error:
             if len(predicted) > 1:
                 return [delivery for one in predicted for delivery in self._store([one])]
             self._reject(predicted[0][0], str(error))
             return []
-        self._num_crops += len(rows)
-        return [delivery for delivery, _, _ in predicted]
+        done = []
+        for (one, sequence, _), key in zip(predicted, keys, strict=True):
+            if key in stored:
+                self._num_crops += sequence.num_faces
+                metrics.ROWS_STORED.labels(one.lane_name).inc(sequence.num_faces)
+                metrics.COMMIT_LATENCY_SECONDS.labels(one.lane_name).observe(max(0.0, time.time() - one.entry.added_at))
+                done.append(one)
+            else:
+                self._reject(one, "it came after its camera's session was sealed")
+        return done
 
     def _reject(self, one: Delivery, reason: str) -> None:
         """Count the entry's faces as rejected in the ledger, then move it to the rejected stream."""
@@ -207,10 +225,11 @@ class _Loop:
             )
         )
         self._call_redis(partial(one.lane.reject, entry, reason))
+        metrics.ENTRIES_REJECTED.labels(one.lane_name).inc()
 
-    def _write(self, write: Callable[[sa.Connection], None]) -> None:
+    def _write(self, write: Callable[[sa.Connection], _R]) -> _R:
         transaction = partial(write_transaction, self._engine, write, self._options.retry_s)
-        self._patience.call("the database", transaction, self._tend)
+        return self._patience.call("the database", transaction, self._tend)
 
     def _call_redis(self, call: Callable[[], _R]) -> _R:
         return self._patience.call("Redis", call, self._tend)

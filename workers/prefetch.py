@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from contracts.errors import MessageError
+from contracts.lanes import find_lane
 from contracts.messages import CropSequence, decode
 from contracts.patience import Patience
 from contracts.stream import CropStream, Entry
@@ -26,6 +27,11 @@ class Delivery:
     entry: Entry
     content: CropSequence | MessageError
     read_at: float
+
+    @property
+    def lane_name(self) -> str:
+        """The lane as metrics call it."""
+        return find_lane(self.lane.name) or "run"
 
 
 def decode_entry(lane: CropStream, entry: Entry) -> Delivery:
