@@ -344,7 +344,13 @@ def run_process(model: Path, environment: dict[str, str]) -> Iterator[Callable[.
     def run(*options: str, **variables: str) -> "subprocess.Popen[str]":
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", "cli.main", "inference", "--model", str(model), "--device", "cpu", *options],
-            env={**environment, "EMOTRACE_CLAIM_AFTER_S": "5", **variables},
+            # Its parent is named, so that it does not wait for a Redis of a test run that was killed.
+            env={
+                **environment,
+                "EMOTRACE_CLAIM_AFTER_S": "5",
+                "_EMOTRACE_PARENT_PID": str(os.getpid()),
+                **variables,
+            },
             stderr=subprocess.PIPE,
             text=True,
         )
