@@ -25,7 +25,7 @@ COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if "emotrace" in service["image"]]
 # Commands that the files already start and that do not exist yet. Take out what does.
-COMING = {"ingest", "inference", "scheduler", "dashboard"}
+COMING = {"dashboard"}
 
 
 def fill_in(text: str) -> str:
@@ -44,9 +44,10 @@ def check_command(words: list[str]) -> None:
     commands[name].make_context(name, arguments)
 
 
-def test_the_file_keeps_the_compose_specification() -> None:
+@pytest.mark.parametrize("name", ["docker-compose.yml", "deploy/compose.hosts.yml"])
+def test_a_file_keeps_the_compose_specification(name: str) -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", "docker-compose.yml"],
+        [sys.executable, "-m", "check_jsonschema", "--builtin-schema", "vendor.compose-spec", name],
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -100,6 +101,16 @@ def test_what_services_name_is_declared_and_there() -> None:
     assert COMPOSE["networks"]["backend"]["internal"] is True
     reach_out = {name for name, service in SERVICES.items() if set(service["networks"]) - {"backend"}}
     assert reach_out == {"ingest", "dashboard", "prometheus"}
+
+
+def test_the_file_for_more_hosts_changes_what_is_there() -> None:
+    hosts = yaml.safe_load((ROOT / "deploy" / "compose.hosts.yml").read_text())
+    assert set(hosts["services"]) <= set(SERVICES) and set(hosts["networks"]) <= set(COMPOSE["networks"])
+    for name, service in hosts["services"].items():
+        assert set(service.get("environment", {})) <= set(SERVICES[name]["environment"])
+        assert all(port.startswith("${SERVERS:?}:") for port in service.get("ports", []))
+    using = {name for name in OURS if "EMOTRACE_REDIS_URL" in SERVICES[name]["environment"]} - {"dashboard"}
+    assert using == set(hosts["services"]) - {"valkey", "postgres"}
 
 
 def test_valkey_starts_with_a_password_that_nobody_sees(tmp_path: Path) -> None:
