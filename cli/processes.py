@@ -14,7 +14,7 @@ from cli.services import Services, open_services
 from contracts import metrics
 from contracts.database import read_transaction
 from contracts.errors import ServiceError
-from contracts.health import Check, serve_health
+from contracts.health import serve_health
 from contracts.logs import configure_logs
 from contracts.overview import list_states, read_fleet
 from contracts.patience import Patience
@@ -33,13 +33,16 @@ def run_ingest(capacity: int, parts: int, health_port: int | None) -> None:
     from ingest.worker import IngestPool
 
     end_with_parent()
-    with open_services(None, None, Patience(is_endless=True, should_stop=lambda: False)) as services:
+    patience = Patience(is_endless=True, should_stop=lambda: False)
+    readiness = Readiness(patience)
+    # Health first: services may be away for longer than whoever restarts processes waits.
+    with serve_health(health_port, readiness.check), open_services(None, None, patience) as services:
+        readiness.services = services
         host, engine, client = socket.gethostname(), services.engine, services.client
         os.environ.update(services.environment)
         metrics.CAPACITY.set(capacity)
         metrics.register_cameras(lambda: [state for state in list_states(engine, client) if state.host == host])
-        with serve_health(health_port, make_check(services)):
-            IngestPool(client, capacity, parts).start(logging_level="WARNING")
+        IngestPool(client, capacity, parts).start(logging_level="WARNING")
 
 
 def run_scheduler(health_port: int | None) -> None:
@@ -52,22 +55,33 @@ def run_scheduler(health_port: int | None) -> None:
     from workers.scheduler import Scheduler
 
     should_stop = watch_for_stop()
-    with open_services(None, None, Patience(is_endless=True, should_stop=should_stop)) as services:
+    patience = Patience(is_endless=True, should_stop=should_stop)
+    readiness = Readiness(patience)
+    with serve_health(health_port, readiness.check), open_services(None, None, patience) as services:
+        readiness.services = services
         metrics.register_fleet(lambda: read_fleet(services.engine, services.client))
-        with serve_health(health_port, make_check(services)):
-            Scheduler(services.client, services.engine).run(should_stop)
+        Scheduler(services.client, services.engine).run(should_stop)
 
 
-def make_check(services: Services) -> Check:
-    """Return a check that a process is ready: its services answer."""
+class Readiness:
+    """Answers whether a process is ready: its services are open, and answer."""
 
-    def check() -> bool:
+    def __init__(self, patience: Patience) -> None:
+        self._patience = patience
+        self.services: Services | None = None
+
+    def check(self) -> bool | str:
+        """Return True, or why not.
+
+        Raises:
+            ServiceError: a service does not answer.
+        """
+        if self.services is None:
+            return self._patience.problem or "it is starting"
         try:
-            services.client.ping()
+            self.services.client.ping()
         except redis.exceptions.RedisError as error:
             raise ServiceError(f"Redis is out of reach ({error}). Check that the server runs.") from None
-        with read_transaction(services.engine) as connection:
+        with read_transaction(self.services.engine) as connection:
             connection.execute(sa.select(1))
         return True
-
-    return check

@@ -6,12 +6,14 @@ from dataclasses import asdict
 from typing import Any
 
 import msgspec
+from rich import box
 from rich.console import Console, Group
 from rich.live import Live
 from rich.markup import escape
 from rich.table import Table
 
 from cli.services import open_services
+from contracts.ledger import NO_FACE, NOT_SAMPLED, REASON_TEXTS
 from contracts.overview import Overview, StreamOverview, read_overview
 
 _REFRESH_S = 2.0
@@ -43,7 +45,8 @@ def run(watch: bool, as_json: bool, redis_url: str | None, database_url: str | N
 def describe(overview: Overview) -> dict[str, Any]:
     """Return an overview as JSON has it."""
     return {
-        **{name: value for name, value in asdict(overview).items() if name not in ("streams", "lanes")},
+        **{name: value for name, value in asdict(overview).items() if name not in ("streams", "lanes", "workers")},
+        "workers": [asdict(worker) for worker in overview.workers],
         "lanes": [asdict(lane) for lane in overview.lanes],
         "streams": [
             {
@@ -65,8 +68,14 @@ def draw(overview: Overview, before: Overview | None) -> Group:
     used, limit = overview.redis_used_bytes / 2**20, overview.redis_max_bytes / 2**20
     lines = [
         *(
+            f"worker {one.host} {one.pid}: {one.device} ({one.backend}), {one.lanes}, {one.crops:,} crops, "
+            f"{one.crops_per_s:g} a second, heard {one.age_s:.0f} s ago" + (f"; {one.problem}" if one.problem else "")
+            for one in overview.workers
+        ),
+        *([] if overview.workers else ["no inference worker runs"]),
+        *(
             f"lane {lane.name}: {lane.num_waiting} windows wait, {lane.num_pending} of them with a worker, the oldest "
-            f"for {lane.oldest_age_s:.1f} s"
+            f"for {lane.oldest_age_s:.1f} s" + (f"; {lane.num_rejected} rejected" if lane.num_rejected else "")
             for lane in overview.lanes
         ),
         "queues: " + ", ".join(f"{name} {number}" for name, number in overview.queues.items()),
@@ -79,47 +88,40 @@ def draw(overview: Overview, before: Overview | None) -> Group:
 
 def make_stream_table(overview: Overview) -> Table:
     """Return the streams as a table."""
-    table = Table(title=f"{len(overview.streams)} streams", title_justify="left")
-    for name, justify in (
-        ("stream", "left"),
-        ("state", "left"),
-        ("for", "right"),
-        ("host", "left"),
-        ("reconnects", "right"),
-        ("decoded/s", "right"),
-        ("analysed/s", "right"),
-        ("fps", "right"),
-        ("lag", "right"),
-        ("skipped", "left"),
-        ("message", "left"),
-    ):
-        table.add_column(name, justify=justify)  # type: ignore[arg-type]
+    table = Table(title=f"{len(overview.streams)} streams", title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("stream", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    for name in ("for", "frames/s", "lag", "reconnects"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("not analysed", overflow="fold")
+    table.add_column("host", overflow="fold")
     for one in overview.streams:
         table.add_row(*_make_row(one, overview.at))
+        if one.told is not None and one.told.message:
+            table.add_row("", f"[dim]{escape(one.told.message)}[/]", *[""] * 6)
     return table
 
 
 def _make_row(one: StreamOverview, now: float) -> list[str]:
     colour = _COLOURS.get(one.state)
-    state = f"[{colour}]{one.state}[/]" if colour else one.state
+    state = one.state.replace("_", " ")
+    shown = f"[{colour}]{state}[/]" if colour else state
     told = one.told
     if told is None:
-        return [one.stream["name"], state, *[""] * 9]
+        return [one.stream["name"], shown, *[""] * 6]
     run_s = max(1.0, now - (told.connected_at or now))
-    skipped = ", ".join(f"{reason} {number}" for reason, number in sorted(told.skipped.items()))
-    lowered = f"{told.fps:g} of {told.asked_fps:g}" if told.fps != told.asked_fps else f"{told.fps:g}"
+    # Frames between the sampled ones are no loss.
+    lost = {reason: number for reason, number in told.skipped.items() if reason != NOT_SAMPLED}
+    lowered = f" of {told.asked_fps:g}" if told.fps != told.asked_fps else ""
     return [
         one.stream["name"],
-        state,
+        shown,
         _describe_time(now - told.since),
-        f"{told.host} {told.pid}",
-        str(sum(told.reconnects.values())),
-        f"{told.decoded / run_s:.1f}",
-        f"{told.analysed / run_s:.1f}",
-        lowered,
+        f"{(told.analysed + told.skipped.get(NO_FACE, 0)) / run_s:.1f}{lowered}",
         f"{told.lag_s:.2f} s",
-        skipped,
-        escape(told.message),
+        str(sum(told.reconnects.values())),
+        ", ".join(f"{REASON_TEXTS.get(reason, reason)} {number}" for reason, number in sorted(lost.items())),
+        f"{told.host} {told.pid}",
     ]
 
 
