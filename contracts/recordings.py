@@ -18,7 +18,7 @@ OPEN_OPTIONS = {"protocol_whitelist": "file", "format_whitelist": _FORMATS}
 # A jump back of at least this much is a new clock, whose own intervals are kept; less is a slip of single frames.
 _CLOCK_RESET_S = 1.0
 # A jump ahead of more than this (11 days) is a damaged number, not a pause in a recording.
-_MAX_PAUSE_S = 1_000_000.0
+MAX_PAUSE_S = 1_000_000.0
 # A container that names a lower rate than this (one frame in 16 minutes) has a damaged number there.
 _MIN_FPS = 0.001
 # AVI stores no pts. What FFmpeg guesses for it goes back and forth where pictures are reordered; its dts do not.
@@ -55,7 +55,7 @@ class FrameClock:
         last = self.last_pts
         fixed = last + self._interval if pts is None else pts + self._offset
         jump_s = (fixed - last) * self.time_base.numerator / self.time_base.denominator
-        is_new_clock = jump_s <= -_CLOCK_RESET_S or jump_s > _MAX_PAUSE_S
+        is_new_clock = jump_s <= -_CLOCK_RESET_S or jump_s > MAX_PAUSE_S
         is_repaired = pts is None or fixed <= last or is_new_clock
         if is_new_clock:
             self._offset += last + self._interval - fixed
@@ -82,7 +82,7 @@ class FrameClock:
         last = self.last_pts if self.last_pts is not None else (self.start_pts or 0)
         self._has_lost = True
         placed = last if pts is None else max(last, pts + self._offset)
-        return placed if (placed - last) * self.time_base < _MAX_PAUSE_S else last
+        return placed if (placed - last) * self.time_base < MAX_PAUSE_S else last
 
     def to_seconds(self, pts: int) -> float:
         """Return seconds from the recording's start."""

@@ -5,7 +5,7 @@ in units of the stream's time base; the reader hands on strictly increasing pts 
 """
 
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TypeAlias
@@ -29,7 +29,7 @@ PATIENCE_WITHOUT_PTS = 16
 
 @dataclass(frozen=True)
 class Frame:
-    """One decoded picture. ``is_repaired``: its pts was unusable.
+    """One decoded picture. ``is_repaired``: its pts was unusable. ``is_own``: not one of another part (``PartReader``).
 
     ``time_s`` counts from the recording's first frame, even where that one could not be decoded.
     """
@@ -39,6 +39,7 @@ class Frame:
     time_s: float
     image: VideoImage
     is_repaired: bool
+    is_own: bool = field(default=True, kw_only=True)
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,11 @@ class FrameReader:
                 # Whoever stops reading early has not read what is still inside the decoder.
                 self.num_packets = self.num_frames + self.num_undecodable
                 raise
+        self._check_readable()
+
+    def _check_readable(self) -> None:
         if self.num_frames == 0:
+            assert self.facts is not None
             raise SourceError(
                 f"{self.path} opened as {self.facts.codec} video, but none of its {self.num_packets} packets could be "
                 "decoded. It is damaged beyond repair, or encrypted; copy it again from where it was recorded."
@@ -128,6 +133,10 @@ class WaitingPackets:
 
     def __bool__(self) -> bool:
         return bool(self._num_passed) or self._num_unknown > 0
+
+    def holds_before(self, pts: int | None) -> bool:
+        """Return whether one before ``pts`` waits, or one whose pts is not known; None: whether any waits."""
+        return bool(self) if pts is None else self._num_unknown > 0 or any(known < pts for known in self._num_passed)
 
     def add(self, pts: int | None) -> None:
         if pts is None or pts in self._num_passed:
