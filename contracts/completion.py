@@ -12,12 +12,19 @@ from contracts.stream import CropStream
 
 
 def finish_session(
-    engine: sa.Engine, stream: CropStream, session_id: str, is_fully_read: bool, error: Exception | None, retry_s: float
+    engine: sa.Engine,
+    stream: CropStream,
+    session_id: str,
+    is_fully_read: bool,
+    error: Exception | None,
+    retry_s: float,
+    remedy: str | None = None,
 ) -> tuple[Ledger, LedgerError | None]:
     """Store how a session ended; return its ledger and what is wrong with it, if anything.
 
     A session that was read to its end and balances is ``complete``; one that does not balance is ``incomplete``; one
-    that was stopped before its end is ``interrupted``, or ``failed`` where an ``error`` stopped it.
+    that was stopped before its end is ``interrupted``, or ``failed`` where an ``error`` stopped it. ``remedy`` is the
+    command that mends it, where that is not ``analyze --resume``.
 
     Raises:
         ServiceError: Redis or the database stayed out of reach; the session stays ``running``, never looks whole.
@@ -28,7 +35,7 @@ def finish_session(
         ledger = store.read_ledger(connection, session_id, waiting)
         wrong: LedgerError | None = None
         try:
-            ledger.check(session_id)
+            ledger.check(session_id, remedy)
         except LedgerError as found:
             wrong = found
         if error is not None:

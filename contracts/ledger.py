@@ -61,8 +61,8 @@ class Ledger:
             f"{name} is {count}, but {others} is {total}" for name, count, others, total in balances if count != total
         ]
 
-    def check(self, session_id: str) -> None:
-        """Check the balances.
+    def check(self, session_id: str, remedy: str | None = None) -> None:
+        """Check the balances; ``remedy`` is the command that mends a session that is not whole.
 
         Raises:
             LedgerError: one does not hold, or faces still wait.
@@ -73,7 +73,7 @@ class Ledger:
         if wrong:
             raise LedgerError(
                 f"The ledger of session {session_id} does not balance: {'; '.join(wrong)}. The session is marked "
-                f"incomplete; repeat it with: emotrace analyze --resume {session_id}"
+                f"incomplete; repeat it with: {remedy or f'emotrace analyze --resume {session_id}'}"
             )
 
     def to_dict(self) -> dict[str, Any]:

@@ -91,4 +91,9 @@ class FrameClock:
     @property
     def is_variable(self) -> bool:
         """Whether the intervals between frames differ by more than rounding to the time base explains."""
-        return self.max_interval - self.min_interval > 2 + 0.1 * self.min_interval
+        return is_variable(self.min_interval, self.max_interval)
+
+
+def is_variable(min_interval: int, max_interval: int) -> bool:
+    """Return whether intervals, in ticks, differ by more than rounding to the time base explains."""
+    return max_interval - min_interval > 2 + 0.1 * min_interval

@@ -7,6 +7,7 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
+    Index,
     Integer,
     MetaData,
     String,
@@ -152,4 +153,56 @@ clock_anchors = Table(
     Column("session_id", _UUID, ForeignKey("sessions.session_id"), primary_key=True),
     Column("pts", BigInteger, primary_key=True, autoincrement=False),
     Column("wall_s", Double, nullable=False),
+)
+
+# The recordings of one `emotrace batch submit`.
+batch_files = Table(
+    "batch_files",
+    metadata,
+    Column("session_id", _UUID, ForeignKey("sessions.session_id"), primary_key=True),
+    Column("batch_id", _UUID, nullable=False),
+    Column("priority", String(8), nullable=False),  # contracts.parts: high, normal or low
+    Column("created_at", Double, nullable=False),
+    Index("batch_files_batch_id", "batch_id"),
+)
+
+# The pieces of a recording that are read apart, within one session (ingest.parts.Part tells the columns of the plan).
+parts = Table(
+    "parts",
+    metadata,
+    Column("session_id", _UUID, ForeignKey("sessions.session_id"), primary_key=True),
+    Column("part", Integer, primary_key=True, autoincrement=False),
+    Column("start_pts", BigInteger),
+    Column("end_pts", BigInteger),
+    Column("start_s", Double, nullable=False),
+    Column("end_s", Double, nullable=False),
+    Column("first_frame", BigInteger, nullable=False),
+    Column("first_packet", BigInteger, nullable=False),
+    Column("num_packets", BigInteger, nullable=False),
+    Column("lead_in_pts", BigInteger),
+    Column("lead_in_dts", BigInteger),
+    Column("lead_in_frame", BigInteger, nullable=False),
+    Column("status", String(16), nullable=False),  # contracts.parts
+    Column("attempts", Integer, nullable=False),  # the last one alone may write
+    Column("tries", Integer, nullable=False),  # attempts since it was submitted, or asked to be tried again
+    Column("done_s", Double, nullable=False),  # how far the last attempt is, from the recording's start
+    Column("packets_read", BigInteger, nullable=False),
+    Column("frames_read", BigInteger, nullable=False),
+    Column("result", JSON(none_as_null=True)),  # what a finished reading found: facts, the faces at its seams
+    Column("error", Text),
+    Column("started_at", Double),
+    Column("updated_at", Double, nullable=False),
+    Column("ended_at", Double),
+)
+
+# Tracks that are one person's, joined at seams or by an analyst: an overlay, the keys of rows never change.
+track_aliases = Table(
+    "track_aliases",
+    metadata,
+    Column("session_id", _UUID, ForeignKey("sessions.session_id"), primary_key=True),
+    Column("track_id", Integer, primary_key=True, autoincrement=False),
+    Column("joined_id", Integer, nullable=False),  # another track, which may have an alias itself
+    Column("reason", Text, nullable=False),
+    Column("made_by", Text, nullable=False),
+    Column("made_at", Double, nullable=False),
 )

@@ -21,26 +21,36 @@ from models.detection import FaceDetector
 
 @dataclass
 class FrameAnalysis:
-    """What a frame gave: its ``state`` in the ledger, the tracks whose faces go to inference, and windows to publish.
+    """What a frame gave: its ``state`` in the ledger, each track with its crop, and windows to publish.
 
-    ``ended`` tracks will get no more faces.
+    A crop is None where the face is too small. ``ended`` tracks will get no more faces.
     """
 
     state: str = ledger.NO_FACE
-    track_ids: list[int] = field(default_factory=list)
+    faces: list[tuple[Track, FaceCrop | None]] = field(default_factory=list)
     sequences: list[CropSequence] = field(default_factory=list)
     ended: list[int] = field(default_factory=list)
+
+    @property
+    def track_ids(self) -> list[int]:
+        """The tracks whose faces go to inference."""
+        return [track.track_id for track, crop in self.faces if crop is not None]
 
 
 class FrameAnalyser:
     """The stages of one session; ``driver`` keeps the largest steady face alone."""
 
     def __init__(
-        self, detector: FaceDetector, model_input: InputContract, windows: WindowBuffer, driver: bool = False
+        self,
+        detector: FaceDetector,
+        model_input: InputContract,
+        windows: WindowBuffer,
+        first_track_id: int = 1,
+        driver: bool = False,
     ) -> None:
         self._detector, self._model_input, self._windows = detector, model_input, windows
         self._finder, self._scenes = FaceFinder(detector), SceneCutDetector()
-        self._tracker = Tracker(detector.min_score, windows.max_gap_s)
+        self._tracker = Tracker(detector.min_score, windows.max_gap_s, first_track_id)
         self._driver = DriverChooser() if driver else None
 
     def set_max_gap(self, max_gap_s: float) -> None:
@@ -61,9 +71,9 @@ class FrameAnalyser:
             tracks = self._driver.choose(tracks, frame.time_s)
         for track in tracks:
             face = make_face_crop(frame, track, self._detector, self._model_input)
+            found.faces.append((track, face))
             if face is not None:
                 found.sequences += windows.add(track.track_id, face, track.is_break)
-                found.track_ids.append(track.track_id)
             elif track.is_break:
                 found.sequences += windows.flush(track.track_id)
         found.sequences += windows.flush_overdue(frame.time_s)
@@ -87,4 +97,5 @@ def make_face_crop(frame: Frame, track: Track, detector: FaceDetector, model_inp
         detection_score=track.score,
         quality=compute_quality(crop, side_px, track.score),
         crop=crop,
+        is_own=frame.is_own,
     )

@@ -26,14 +26,17 @@ class CoverageRecorder:
     """Collects frames in order of time; ``take_rows`` gives the rows that are new or have grown.
 
     A stretch lasts until the next one begins. Its start depends on the frames alone, so a second reading writes the
-    same rows. Frames that were not sampled are counted within the stretch they lie in.
+    same rows. Frames that were not sampled are counted within the stretch they lie in; ``state_before`` is what those
+    at the very beginning lie in, where somebody else's stretch comes before.
     """
 
     def __init__(self, session_id: str) -> None:
+        self.state_before: str | None = None
         self._session_id = session_id
         self._current: _Stretch | None = None
         self._unwritten: list[_Stretch] = []
         self._fps: float | None = None
+        self._has_neighbour = False
 
     def set_rate(self, fps: float) -> None:
         """Note the sampling rate in force from now on; another one begins a new stretch."""
@@ -53,6 +56,8 @@ class CoverageRecorder:
         current = self._current
         if current is not None:
             current.end_s = max(current.end_s, time_s)
+        if current is None and state == ledger.NOT_SAMPLED and self.state_before is not None:
+            current = self._begin(pts, time_s, self.state_before)
         if state == ledger.NOT_SAMPLED and current is not None:
             current.num_not_sampled += 1
             return
@@ -74,9 +79,16 @@ class CoverageRecorder:
         """Note a stretch of time of which no frame was read at all, such as the rest of an interrupted recording."""
         self._begin(pts, start_s, state).end_s = end_s
 
+    def extend_to(self, end_s: float) -> None:
+        """Have the last stretch last until ``end_s``, where somebody else's begins."""
+        if self._current is not None:
+            self._current.end_s = max(self._current.end_s, end_s)
+            self._has_neighbour = True
+
     def take_rows(self, frame_s: float = 0.0) -> list[dict[str, Any]]:
         """Return rows for the coverage table. ``frame_s`` is how long the last frame is taken to last."""
-        last = self._current if self._current is not None and self._current.num_frames else None
+        is_last = self._current is not None and self._current.num_frames and not self._has_neighbour
+        last = self._current if is_last else None
         unwritten, self._unwritten = self._unwritten, []
         if self._current is not None:
             # It may still grow: written again next time, the longer version replaces the shorter.

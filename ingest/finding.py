@@ -6,6 +6,7 @@ known face is not found in its region, and on every frame while no face is known
 
 from collections.abc import Sequence
 
+from contracts.boxes import compute_iou
 from contracts.messages import Box
 from ingest.images import VideoImage
 from models.detection import Detection, FaceDetector
@@ -65,16 +66,6 @@ class FaceFinder:
             for detection in self.detector.detect(picture)
             for x1, y1, x2, y2 in [detection.box]
         ]
-
-
-def compute_iou(a: Box, b: Box) -> float:
-    """Return the intersection over union of two boxes."""
-    width = min(a[2], b[2]) - max(a[0], b[0])
-    height = min(a[3], b[3]) - max(a[1], b[1])
-    if width <= 0 or height <= 0:
-        return 0.0
-    shared = width * height
-    return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
 
 
 def _find_region(box: Box, image: VideoImage) -> Box:

@@ -61,6 +61,7 @@ class FrameReader:
         self.facts: SourceFacts | None = None
         self.clock = FrameClock(Fraction(1, 1), 0)
         self.num_packets = 0
+        self.num_frames_before = 0  # of the recording, where reading begins later
         self.num_frames = 0
         self.num_undecodable = 0
         self.num_flagged = 0  # pictures that the decoder itself called corrupt

@@ -1,42 +1,36 @@
 """Ingest jobs: what a process or an RQ worker runs. Arguments are JSON; settings come from the environment."""
 
-import os
-import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import fields
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import redis
 import sqlalchemy as sa
 
-from contracts import camera_sessions, cameras, store
+from contracts import parts, store
 from contracts.database import open_database, read_transaction, write_transaction
 from contracts.embedded import find_database_url
-from contracts.encryption import find_secret_key
-from contracts.errors import EmotraceError, ModelError, ServiceError
-from contracts.lanes import LIVE, name_lane
-from contracts.leases import Lease, acquire_lease
-from contracts.model_card import DEFAULT_MODEL, ModelCard, read_card
+from contracts.errors import InterruptedRunError, ModelError, ServiceError, SourceError
+from contracts.lanes import BATCH, name_lane
+from contracts.model_card import ModelCard
+from contracts.part_sessions import finish_parts
 from contracts.progress import Progress, publish_progress
-from contracts.settings import Settings, hide_credentials, read_settings
-from contracts.sources import Source
+from contracts.settings import Settings, read_settings
 from contracts.stream import RUN_EXPIRES_S, CropStream, connect
-from contracts.stream_state import forget_state, publish_state
-from ingest.camera import CameraReader
-from ingest.connection import CameraOptions
 from ingest.frames import FrameReader
-from ingest.keeper import RunKeeper
-from ingest.live import CameraPlan, ingest_camera
-from ingest.outbox import Outbox
+from ingest.part_frames import PartReader
+from ingest.part_recorder import PartRecorder, make_result
+from ingest.parts import Part
 from ingest.pipeline import IngestOptions, ingest_recording
 from ingest.recorder import SessionRecorder
-from ingest.run_state import RunState
-from ingest.windows import PROFILES, WindowBuffer
-from ingest.worker import watch_for_stop
-from models.detection import FaceDetector, find_default_detector, make_detector
-
-# A run that is asked to stop has this long for each of its services.
-_CLOSE_S = 5.0
+from ingest.seams import PartSpan
+from ingest.sources import check_file
+from ingest.windows import PROFILES, WindowBuffer, WindowProfile
+from models.detection import make_detector
 
 
 def run_recording(session_id: str, stream_name: str, should_stop: Callable[[], bool] = lambda: False) -> bool:
@@ -47,138 +41,158 @@ def run_recording(session_id: str, stream_name: str, should_stop: Callable[[], b
     Raises:
         SourceError, ModelError, ServiceError: as ``ingest_recording`` and ``make_detector``.
     """
-    settings = read_settings()
-    redis_url = _require_redis(settings)
-    cv2.setNumThreads(1)  # parallelism is by processes
-    engine = open_database(settings.database_url or find_database_url(settings.data_dir))
-    with read_transaction(engine) as connection:
-        session = store.read_session(connection, session_id)
-        card = store.read_model_card(connection, session["model_id"])
-    chosen = session["settings"]
-    profile = PROFILES[chosen["profile"]]
-    _check_card(card, chosen["profile"])
-    client = connect(redis_url, settings.retry_s)
+    with _open_services() as (settings, engine, client):
+        session, card, profile = _read_session(engine, session_id)
 
-    def report_progress(reader: FrameReader, num_faces: int) -> None:
-        clock, facts = reader.clock, reader.facts
-        time_s = clock.to_seconds(clock.last_pts) if clock.last_pts is not None else 0.0
-        duration_s = facts.duration_s if facts is not None else 0.0
-        publish_progress(client, session_id, Progress(reader.num_frames, num_faces, time_s, duration_s))
+        def report_progress(reader: FrameReader, num_faces: int) -> None:
+            clock, facts = reader.clock, reader.facts
+            time_s = clock.to_seconds(clock.last_pts) if clock.last_pts is not None else 0.0
+            duration_s = facts.duration_s if facts is not None else 0.0
+            publish_progress(client, session_id, Progress(reader.num_frames, num_faces, time_s, duration_s))
 
-    try:
         return ingest_recording(
             reader=FrameReader(Path(session["url"])),
-            detector=make_detector(chosen["detector"], settings.yunet_path),
+            detector=make_detector(session["settings"]["detector"], settings.yunet_path),
             model_input=card.input,
             windows=WindowBuffer(profile, session_id, card.model_id),
             stream=CropStream(client, stream_name, expires_s=RUN_EXPIRES_S, retry_s=settings.retry_s),
             recorder=SessionRecorder(engine, session_id, settings.retry_s),
-            options=IngestOptions(chosen["fps"], settings.max_waiting_windows),
+            options=IngestOptions(session["settings"]["fps"], settings.max_waiting_windows),
             report_progress=report_progress,
             should_stop=should_stop,
         )
-    finally:
-        client.close()
-        engine.dispose()
 
 
-def run_camera_job(stream_id: str) -> str:
-    """Run a camera as an RQ job; what goes wrong is told without what an error's text may hold of credentials."""
-    try:
-        return run_camera(stream_id, watch_for_stop())
-    except Exception as error:
-        raise EmotraceError(f"{type(error).__name__}: {hide_credentials(str(error))}") from None
+def run_part(session_id: str, part: int, should_stop: Callable[[], bool] = lambda: False) -> str:
+    """Read one part of a session's recording, publish its crops to the batch lane, and return the part's status.
 
-
-def run_camera(stream_id: str, should_stop: Callable[[], bool] = lambda: False) -> str:
-    """Run a camera until it is to stop, or another run takes it over; return why it ended.
-
-    The stream's row says what is read and how; its credentials are decrypted here. Where another run holds the lease,
-    nothing happens.
+    A part that is over stays as it is. One that ``should_stop`` ended, or that Redis or the database failed, waits for
+    another attempt; any other error is final until somebody asks for it to be retried (``emotrace batch retry``).
+    Where it was the session's last part, and no face waits any more, the session ends here too.
 
     Raises:
-        UsageError, SecretKeyError, ModelError, ServiceError: it cannot begin.
+        EmotraceError: as ``run_recording``; the part's row says so too.
     """
+    with _open_services() as (settings, engine, client):
+        begin = partial(parts.begin_part, session_id=session_id, part=part)
+        row = write_transaction(engine, begin, settings.retry_s)
+        status = parts.WAITING
+        if row is not None:
+            error, result = None, None
+            try:
+                result = _ingest_part(settings, engine, client, row, should_stop)
+                status = parts.DONE if result is not None else parts.WAITING
+            except InterruptedRunError:
+                return parts.RUNNING  # another attempt has it
+            except ServiceError as problem:
+                status, error = parts.WAITING, str(problem)
+                raise
+            except Exception as problem:
+                status, error = parts.FAILED, str(problem) or type(problem).__name__
+                raise
+            finally:
+                _end_part(settings, engine, row, status, error, result)
+        with read_transaction(engine) as connection:
+            model_id = store.read_session(connection, session_id)["model_id"]
+        stream = CropStream(client, name_lane(BATCH, model_id), retry_s=settings.retry_s)
+        finish_parts(engine, stream, session_id, settings.retry_s)
+        with read_transaction(engine) as connection:
+            return str(parts.read_part(connection, session_id, part)["status"])
+
+
+def _ingest_part(
+    settings: Settings, engine: sa.Engine, client: redis.Redis, row: store.Row, should_stop: Callable[[], bool]
+) -> dict[str, Any] | None:
+    """Read a part; return what it leaves for its session, or None where it was stopped before its end."""
+    session, card, profile = _read_session(engine, row["session_id"])
+    chosen, path = session["settings"], Path(session["url"])
+    check_file(path)
+    if (found := path.stat().st_size) != chosen["size_bytes"]:
+        raise SourceError(
+            f"{path} has {found} bytes; it had {chosen['size_bytes']} when it was submitted. Submit it again."
+        )
+    part = Part(**{field.name: row[field.name] for field in fields(Part)})
+    reader = PartReader(path, part, session["start_pts"])
+    recorder = PartRecorder(engine, row, settings.retry_s)
+    span = PartSpan(reader, chosen["overlap_s"], profile.lookahead)
+    is_read = ingest_recording(
+        reader=reader,
+        detector=make_detector(chosen["detector"], settings.yunet_path),
+        model_input=card.input,
+        windows=WindowBuffer(profile, row["session_id"], card.model_id),
+        stream=CropStream(client, name_lane(BATCH, card.model_id), retry_s=settings.retry_s),
+        recorder=recorder,
+        options=IngestOptions(chosen["fps"], settings.max_waiting_windows),
+        report_progress=lambda _reader, _num_faces: None,  # the part's row tells it
+        should_stop=lambda: should_stop() or recorder.is_cancelled,
+        span=span,
+    )
+    return make_result(reader, span.to_dict()) if is_read else None
+
+
+def _end_part(
+    settings: Settings,
+    engine: sa.Engine,
+    row: store.Row,
+    status: str,
+    error: str | None,
+    result: dict[str, Any] | None,
+) -> None:
+    def end(connection: sa.Connection) -> bool:
+        ended = (row["session_id"], row["part"], row["attempts"], status, error, result)
+        return parts.end_part(connection, *ended)
+
+    with suppress(ServiceError):  # where the database is away, the part is taken for dead in a while
+        write_transaction(engine, end, settings.retry_s)
+
+
+@contextmanager
+def _open_services() -> Iterator[tuple[Settings, sa.Engine, redis.Redis]]:
     settings = read_settings()
-    redis_url = _require_redis(settings)
-    cv2.setNumThreads(1)
+    redis_url = require_redis(settings)
+    cv2.setNumThreads(1)  # parallelism is by processes
     engine = open_database(settings.database_url or find_database_url(settings.data_dir))
-    holder = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
-
-    def begin(connection: sa.Connection) -> tuple[store.Row, Source, Lease] | str:
-        stream = cameras.read_stream(connection, stream_id)
-        if not stream["enabled"]:
-            return "disabled"
-        source = cameras.read_source(connection, find_secret_key(settings), stream_id)
-        lease = acquire_lease(connection, stream_id, holder, settings.lease_s)
-        if lease is None:
-            return "held"
-        camera_sessions.end_lost_sessions(connection, lease)
-        return stream, source, lease
-
     try:
-        begun = write_transaction(engine, begin, settings.retry_s)
-        if isinstance(begun, str):
-            return begun
-        stream, source, lease = begun
-        card = read_card(DEFAULT_MODEL)
-        _check_card(card, stream["profile"])
-        detector_name = find_default_detector()
-        plan = CameraPlan(stream, lease, card, detector_name)
-        detector = make_detector(detector_name, settings.yunet_path)
         client = connect(redis_url, settings.retry_s)
         try:
-            return _run_camera(plan, source, detector, engine, client, settings, should_stop)
+            yield settings, engine, client
         finally:
             client.close()
     finally:
         engine.dispose()
 
 
-def _run_camera(
-    plan: CameraPlan,
-    source: Source,
-    detector: FaceDetector,
-    engine: sa.Engine,
-    client: redis.Redis,
-    settings: Settings,
-    should_stop: Callable[[], bool],
-) -> str:
-    """Start the run's threads, read the camera, and end them in order."""
-    keeper = RunKeeper(engine, plan.lease, plan.stream["revision"], settings.lease_s)
-    state = RunState(plan.lease, plan.stream["name"], plan.stream["fps"])
+def _read_session(engine: sa.Engine, session_id: str) -> tuple[store.Row, ModelCard, WindowProfile]:
+    """Return a session, its model's card and how its windows are cut.
 
-    def publish() -> None:
-        publish_state(client, state.take(outbox.num_bytes, keeper.message))
-
-    outbox = Outbox(CropStream(client, name_lane(LIVE, plan.card.model_id)), on_tick=publish)
-    outbox.start()
-    options = CameraOptions(
-        transport=plan.stream["transport"],
-        open_timeout_s=settings.camera_open_timeout_s,
-        read_timeout_s=settings.camera_read_timeout_s,
-        min_backoff_s=settings.camera_min_backoff_s,
-        max_backoff_s=settings.camera_max_backoff_s,
-    )
-    reader = CameraReader(source, options, lambda: should_stop() or keeper.end_reason is not None)
-    try:
-        ingest_camera(plan, reader, detector, outbox, keeper, state)
-    finally:
-        # Windows first: what was never handed over is counted when the session is sealed.
-        outbox.close(_CLOSE_S)
-        keeper.close(_CLOSE_S)
-        forget_state(client, plan.stream["stream_id"])
-    return keeper.end_reason or "stopped"
+    Raises:
+        ModelError: ingest makes no crops or windows of the kind that the model reads.
+    """
+    with read_transaction(engine) as connection:
+        session = store.read_session(connection, session_id)
+        card = store.read_model_card(connection, session["model_id"])
+    name = session["settings"]["profile"]
+    check_card(card, name)
+    return session, card, PROFILES[name]
 
 
-def _require_redis(settings: Settings) -> str:
+def require_redis(settings: Settings) -> str:
+    """Return the URL of the Redis that is configured.
+
+    Raises:
+        ServiceError: none is.
+    """
     if settings.redis_url is None:
         raise ServiceError("No Redis is configured for this process. Set EMOTRACE_REDIS_URL.")
     return settings.redis_url
 
 
-def _check_card(card: ModelCard, profile: str) -> None:
-    """Check that a model can use the crops and windows that ingest makes."""
+def check_card(card: ModelCard, profile: str) -> None:
+    """Check that a model can use the crops and windows that ingest makes.
+
+    Raises:
+        ModelError: it cannot.
+    """
     if card.input.channels != 1:
         raise ModelError(
             f"The model {card.model_id} wants crops of {card.input.channels} channels. Ingest makes grey ones; use a "

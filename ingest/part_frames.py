@@ -39,8 +39,15 @@ class PartReader(FrameReader):
         super().__init__(path)
         self.part = part
         self.is_part_read = False
+        self.num_frames_before = part.first_frame
         self._start_pts = start_pts
+        self._last_own_pts: int | None = None
         self._num_before = self._num_after = 0
+
+    @property
+    def last_time_s(self) -> float:
+        """Seconds from the recording's start to the part's last frame so far, 0 where there is none."""
+        return self.clock.to_seconds(self._last_own_pts) if self._last_own_pts is not None else 0.0
 
     def _check_readable(self) -> None:
         """A part without a frame is no error: others may have some."""
@@ -50,7 +57,9 @@ class PartReader(FrameReader):
     ) -> Iterator[Frame | UndecodablePacket]:
         part, waiting = self.part, WaitingPackets(PATIENCE)
         if part.start_pts is None and part.end_pts is None:
-            yield from super()._read(container, stream)
+            for item in super()._read(container, stream):
+                self._last_own_pts = item.pts if isinstance(item, Frame) else self._last_own_pts
+                yield item
             return
         self.clock.start_pts = self._start_pts
         num_met = 0
@@ -92,6 +101,7 @@ class PartReader(FrameReader):
         frame = self._make_frame(picture, picture.pts)
         if part.owns(frame.pts):
             self.num_packets += is_extra
+            self._last_own_pts = frame.pts
             return replace(frame, index=part.first_frame + counts[0])
         self.num_frames, self.num_flagged, self.clock.num_repaired = counts
         if part.start_pts is not None and frame.pts < part.start_pts:

@@ -10,14 +10,22 @@ from pathlib import Path
 
 import numpy as np
 
+from contracts.parts import MAX_PARTS
 from contracts.recordings import FORMATS_WITHOUT_PTS, MAX_PAUSE_S
 from ingest.frames import demux, is_hidden
 from ingest.sources import SourceFacts, open_recording, read_facts
+from ingest.windows import WindowProfile
 
 DEFAULT_PART_S = 120.0
-# Each part's tracks have ids of their own, which are 32-bit integers (contracts.schema).
-TRACKS_PER_PART = 100_000
-MAX_PARTS = (2**31 - 1) // TRACKS_PER_PART
+
+
+# A tracker forgets a face after about a second; in twice that, a new one knows what the old one knew.
+_MIN_OVERLAP_S = 2.0
+
+
+def find_overlap_s(fps: float | None, profile: WindowProfile) -> float:
+    """Return how many seconds before a part are to be analysed too: enough for a full window at its beginning."""
+    return max(_MIN_OVERLAP_S, (profile.window_length + profile.lookahead) / fps) if fps else _MIN_OVERLAP_S
 
 
 @dataclass(frozen=True)

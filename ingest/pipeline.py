@@ -17,6 +17,7 @@ from ingest.analysis import FrameAnalyser
 from ingest.frames import FrameReader, UndecodablePacket
 from ingest.recorder import SessionRecorder
 from ingest.sampling import FrameSampler
+from ingest.seams import PartSpan
 from ingest.windows import WindowBuffer
 from models.detection import FaceDetector
 
@@ -46,15 +47,18 @@ def ingest_recording(
     options: IngestOptions,
     report_progress: Callable[[FrameReader, int], None],
     should_stop: Callable[[], bool],
+    span: PartSpan | None = None,
 ) -> bool:
     """Read a recording to its end, or until ``should_stop``; return whether the end was reached.
+
+    Of a part (``span``), only its own frames are recorded and stored; the others are context.
 
     Raises:
         SourceError: the recording cannot be read at all.
         ServiceError: Redis or the database stayed out of reach.
     """
     sampler: FrameSampler | None = None
-    analyser = FrameAnalyser(detector, model_input, windows)
+    analyser = FrameAnalyser(detector, model_input, windows, recorder.first_track_id)
     num_faces = 0
     ended: list[int] = []
     next_save, next_progress = time.monotonic() + _SAVE_INTERVAL_S, 0.0
@@ -75,26 +79,37 @@ def ingest_recording(
                 continue
             frame = item
             if should_stop():
-                recorder.coverage.add_frame(frame.pts, frame.time_s, ledger.INTERRUPTED)
+                if frame.is_own:
+                    recorder.coverage.add_frame(frame.pts, frame.time_s, ledger.INTERRUPTED)
                 is_complete = False
                 break
             if sampler is None:
                 sampler = FrameSampler(options.fps, reader.clock.time_base)
                 # Where frames are rare, a second between two of them is no gap.
                 windows.max_gap_s = max(windows.max_gap_s, _GAP_INTERVALS * _find_interval_s(options, reader))
-                analyser = FrameAnalyser(detector, model_input, windows)
+                analyser = FrameAnalyser(detector, model_input, windows, recorder.first_track_id)
             if not sampler.is_due(frame.pts - (reader.clock.start_pts or 0)):
-                recorder.coverage.add_frame(frame.pts, frame.time_s, ledger.NOT_SAMPLED)
+                if frame.is_own:
+                    recorder.coverage.add_frame(frame.pts, frame.time_s, ledger.NOT_SAMPLED)
                 continue
+            if span is not None and span.is_before(frame):
+                continue
+            if span is not None and span.is_over(frame):
+                break
 
             found = analyser.analyse(frame)
             publish(found.sequences)
             ended += found.ended
-            for track_id in found.track_ids:
-                recorder.tracks.add_face(track_id, frame.pts, frame.time_s)
-            recorder.coverage.add_frame(frame.pts, frame.time_s, found.state, len(found.track_ids))
+            if span is not None:
+                span.add_faces(frame, found)
+            if frame.is_own:
+                for track_id in found.track_ids:
+                    recorder.tracks.add_face(track_id, frame.pts, frame.time_s)
+                recorder.coverage.add_frame(frame.pts, frame.time_s, found.state, len(found.track_ids))
+                num_faces += len(found.track_ids)
+            else:
+                recorder.coverage.state_before = found.state
 
-            num_faces += len(found.track_ids)
             now = time.monotonic()
             if now >= next_progress:
                 report_progress(reader, num_faces)
@@ -106,7 +121,7 @@ def ingest_recording(
                 next_save = time.monotonic() + _SAVE_INTERVAL_S
 
     publish(windows.flush_all())
-    _note_missing_end(reader, recorder, is_complete)
+    _note_end(reader, recorder, is_complete, span)
     recorder.save(reader, frame_s=_find_frame_s(reader))
     report_progress(reader, num_faces)
     return is_complete
@@ -121,15 +136,20 @@ def _find_interval_s(options: IngestOptions, reader: FrameReader) -> float:
 
 def _find_frame_s(reader: FrameReader) -> float:
     """Return how long the last frame is taken to last: the mean interval."""
-    clock = reader.clock
-    if reader.num_frames < 2 or clock.last_pts is None or clock.start_pts is None:
+    clock, num_frames = reader.clock, reader.num_frames_before + reader.num_frames
+    if num_frames < 2 or clock.last_pts is None or clock.start_pts is None:
         return 0.0
-    return float(Fraction(clock.last_pts - clock.start_pts, reader.num_frames - 1) * clock.time_base)
+    return float(Fraction(clock.last_pts - clock.start_pts, num_frames - 1) * clock.time_base)
 
 
-def _note_missing_end(reader: FrameReader, recorder: SessionRecorder, is_complete: bool) -> None:
+def _note_end(reader: FrameReader, recorder: SessionRecorder, is_complete: bool, span: PartSpan | None) -> None:
     """Where the container promises more time than frames came out, say so as coverage."""
     clock, facts = reader.clock, reader.facts
+    if span is not None and (not is_complete or not span.is_last):
+        # What is missing of a part is noted when it is closed (contracts.parts); else the next one begins at its end.
+        if is_complete:
+            recorder.coverage.extend_to(span.end_s)
+        return
     if facts is None or clock.last_pts is None:
         return
     end_s = clock.to_seconds(clock.last_pts)

@@ -44,6 +44,8 @@ class TrackRecorder:
 class SessionRecorder:
     """Collects a session's coverage and tracks, and writes them in keyed rows that may be written again."""
 
+    first_track_id = 1
+
     def __init__(self, engine: sa.Engine, session_id: str, retry_s: float) -> None:
         self.coverage = CoverageRecorder(session_id)
         self._engine = engine

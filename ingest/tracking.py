@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from contracts.boxes import compute_iou
 from contracts.messages import Box
-from ingest.finding import MIN_KNOWN_IOU, MIN_KNOWN_SCORE, MIN_WEAK_IOU, compute_iou
+from ingest.finding import MIN_KNOWN_IOU, MIN_KNOWN_SCORE, MIN_WEAK_IOU
 from models.detection import Detection
 
 _CROSSING_IOU = 0.15
@@ -28,13 +29,16 @@ class Track:
 
 
 class Tracker:
-    """Gives each face a track id that it keeps while it is seen, through gaps of up to ``max_lost_s`` seconds."""
+    """Gives each face a track id that it keeps while it is seen, through gaps of up to ``max_lost_s`` seconds.
 
-    def __init__(self, min_score: float, max_lost_s: float) -> None:
+    Ids count from ``first_id``.
+    """
+
+    def __init__(self, min_score: float, max_lost_s: float, first_id: int = 1) -> None:
         self._min_score = min_score
         self.max_lost_s = max_lost_s
         self._tracks: list[Track] = []
-        self._next_id = 1
+        self._next_id = first_id
         self._last_time_s = -1.0
 
     def list_known_boxes(self) -> list[Box]:

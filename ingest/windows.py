@@ -40,7 +40,10 @@ PROFILES = {
 
 @dataclass(frozen=True)
 class FaceCrop:
-    """One face in one frame, ready to be sent: ``crop`` is (H W) or (H W 3) uint8."""
+    """One face in one frame, ready to be sent: ``crop`` is (H W) or (H W 3) uint8.
+
+    One that is not ``is_own`` is context only: the part of the recording that it belongs to stores it.
+    """
 
     pts: int
     time_s: float
@@ -49,6 +52,7 @@ class FaceCrop:
     detection_score: float
     quality: float
     crop: NDArray[np.uint8]
+    is_own: bool = True
 
 
 class _TrackWindow:
@@ -92,7 +96,7 @@ class WindowBuffer:
         window.crops.append(face)
         window.last_time_s = face.time_s
         if window.num_waiting >= self.profile.stride + self.profile.lookahead:
-            yield self._emit(track_id, window, self.profile.stride)
+            yield from self._emit(track_id, window, self.profile.stride)
 
     def flush_overdue(self, now_s: float) -> Iterator[CropSequence]:
         """Yield a window of every track whose oldest waiting crop has waited for the deadline, full or not."""
@@ -100,33 +104,41 @@ class WindowBuffer:
             return
         for track_id, window in self._tracks.items():
             if window.num_waiting and now_s - window.crops[window.num_stored].time_s >= self.profile.deadline_s:
-                yield self._emit(track_id, window, window.num_waiting)
+                yield from self._emit(track_id, window, window.num_waiting)
 
     def flush(self, track_id: int) -> Iterator[CropSequence]:
         """Yield the track's last window, if crops wait, and forget the track."""
         window = self._tracks.pop(track_id, None)
         if window is not None and window.num_waiting:
-            yield self._emit(track_id, window, window.num_waiting)
+            yield from self._emit(track_id, window, window.num_waiting)
 
     def flush_all(self) -> Iterator[CropSequence]:
         """Flush every track."""
         for track_id in list(self._tracks):
             yield from self.flush(track_id)
 
-    def _emit(self, track_id: int, window: _TrackWindow, num_to_store: int) -> CropSequence:
-        """Make a window that stores the next ``num_to_store`` crops, with as much context as fits."""
+    def _emit(self, track_id: int, window: _TrackWindow, num_to_store: int) -> Iterator[CropSequence]:
+        """Make a window that stores the next ``num_to_store`` crops, with as much context as fits.
+
+        Of those, the ones of other parts are left out; a window of nothing else is none.
+        """
         first = max(0, len(window.crops) - self.profile.window_length)
         faces = window.crops[first:]
         store_from = window.num_stored - first
         window.num_stored += num_to_store
         # The next window holds at least one new crop, so at most this many are of use to it.
         keep_from = max(0, len(window.crops) - (self.profile.window_length - 1))
-        sequence = CropSequence(
+        own = [position for position in range(store_from, store_from + num_to_store) if faces[position].is_own]
+        del window.crops[:keep_from]
+        window.num_stored -= keep_from
+        if not own:
+            return
+        yield CropSequence(
             session_id=self.session_id,
             track_id=track_id,
             model_id=self.model_id,
-            store_from=store_from,
-            store_to=store_from + num_to_store,
+            store_from=own[0],
+            store_to=own[-1] + 1,
             pts=tuple(face.pts for face in faces),
             times_s=tuple(face.time_s for face in faces),
             frame_indices=tuple(face.frame_index for face in faces),
@@ -136,6 +148,3 @@ class WindowBuffer:
             shape=(len(faces), *faces[0].crop.shape),
             crops=b"".join(face.crop.tobytes() for face in faces),
         )
-        del window.crops[:keep_from]
-        window.num_stored -= keep_from
-        return sequence

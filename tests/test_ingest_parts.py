@@ -12,9 +12,10 @@ import pytest
 from make_videos import cut_off, draw_pattern, flip_bits, hide_pictures, read_pictures, remux, write_video
 
 from contracts.errors import SourceError
+from contracts.parts import MAX_PARTS, TRACKS_PER_PART
 from ingest.frames import Frame, FrameReader, UndecodablePacket
 from ingest.part_frames import PartReader
-from ingest.parts import MAX_PARTS, TRACKS_PER_PART, Part, PartPlan, plan_parts
+from ingest.parts import Part, PartPlan, plan_parts
 from ingest.sampling import FrameSampler
 
 RATE_25 = [40 * index for index in range(120)]
