@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import rejected, streams
+from cli import batch, rejected, streams
 from cli.options import Database, HealthPort, Json, Redis
 from cli.parsing import QuietGroup
 
@@ -21,6 +21,7 @@ app = typer.Typer(
 )
 app.add_typer(streams.app, name="stream")
 app.add_typer(rejected.app, name="rejected")
+app.add_typer(batch.app, name="batch")
 
 
 class Detector(StrEnum):

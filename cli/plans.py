@@ -101,6 +101,11 @@ def resume_plan(request: AnalyzeRequest, engine: sa.Engine) -> SessionPlan:
     session_id, settings = session["session_id"], session["settings"]
     if session["status"] == store.COMPLETE:
         raise UsageError(f"Session {session_id} is complete; there is nothing to resume. Export it, or analyse anew.")
+    if "overlap_s" in settings:
+        raise UsageError(
+            f"Session {session_id} is read in parts. Repeat those that are missing with: "
+            f"emotrace batch retry {session_id}"
+        )
     video = Path(session["url"])
     if request.videos and [os.path.realpath(path) for path in request.videos] != [str(video)]:
         raise UsageError(f"Session {session_id} belongs to {video}. Name that file alone with --resume, or none.")
