@@ -48,6 +48,11 @@ def read_persons(connection: sa.Connection, session_id: str) -> dict[int, int]:
     return {track_id: _follow(joined, track_id) for track_id in joined}
 
 
+def list_persons(connection: sa.Connection, session_id: str) -> list[store.Row]:
+    """Return a session's tracks, those of one person as one row (see ``join_persons``)."""
+    return join_persons(store.list_tracks(connection, session_id), read_persons(connection, session_id))
+
+
 def join_persons(tracks: Iterable[store.Row], persons: Mapping[int, int]) -> list[store.Row]:
     """Return rows of the tracks table with one row for each person, in order of their ids."""
     joined: dict[int, dict[str, Any]] = {}

@@ -5,6 +5,7 @@ file is one part.
 """
 
 from array import array
+from bisect import bisect_right
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,6 +78,7 @@ class _Packets:
     """What the plan needs to know of all packets: 8 bytes for each that is shown."""
 
     def __init__(self) -> None:
+        self._last_dts = -(2**63)
         self.pts = array("q")
         self.keyframes: list[_Keyframe] = []
         self.num_shown = 0
@@ -95,8 +97,6 @@ class _Packets:
             self.keyframes.append(_Keyframe(number, pts, dts, len(self.pts), is_shown))
         if is_shown:
             self.pts.append(pts)
-
-    _last_dts = -(2**63)
 
 
 def plan_parts(path: Path, target_s: float = DEFAULT_PART_S, overlap_s: float = 2.0) -> PartPlan:
@@ -124,11 +124,12 @@ def plan_parts(path: Path, target_s: float = DEFAULT_PART_S, overlap_s: float = 
     start_pts = int(pts[0]) if len(pts) else None
     duration_s = float(pts[-1] - pts[0]) * tick_s if len(pts) else 0.0
     if doubt is not None:
-        whole = Part(0, None, None, 0.0, max(duration_s, facts.duration_s), 0, 0, packets.num_shown)
+        end_s = facts.duration_s or min(duration_s, MAX_PAUSE_S)
+        whole = Part(0, None, None, 0.0, end_s, 0, 0, packets.num_shown)
         return PartPlan(facts, start_pts, (whole,), doubt)
     seams = _choose_seams(packets.keyframes, pts, tick_s, max(target_s, overlap_s, duration_s / MAX_PARTS))
-    parts = _make_parts(packets, pts, seams, round(overlap_s / tick_s), tick_s, max(duration_s, facts.duration_s))
-    return PartPlan(facts, start_pts, parts, None)
+    end_s = max(duration_s, facts.duration_s)
+    return PartPlan(facts, start_pts, _make_parts(packets, pts, seams, overlap_s, facts.time_base, end_s), None)
 
 
 def _find_doubt(packets: _Packets, pts: np.ndarray[tuple[int], np.dtype[np.int64]], tick_s: float) -> str | None:
@@ -167,12 +168,18 @@ def _make_parts(
     packets: _Packets,
     pts: np.ndarray[tuple[int], np.dtype[np.int64]],
     seams: list[_Keyframe],
-    overlap: int,
-    tick_s: float,
+    overlap_s: float,
+    time_base: tuple[int, int],
     duration_s: float,
 ) -> tuple[Part, ...]:
     ranks = [0, *(int(np.searchsorted(pts, seam.pts)) for seam in seams), len(pts)]
     start_pts = int(pts[0])
+    num, den = time_base
+    overlap = round(overlap_s * den / num)
+
+    def to_seconds(keyframe: _Keyframe) -> float:
+        return (keyframe.pts - start_pts) * num / den  # to the last digit what FrameClock says
+
     parts = []
     for number in range(len(seams) + 1):
         begin = seams[number - 1] if number else None
@@ -183,8 +190,8 @@ def _make_parts(
                 part=number,
                 start_pts=begin.pts if begin else None,
                 end_pts=end.pts if end else None,
-                start_s=(begin.pts - start_pts) * tick_s if begin else 0.0,
-                end_s=(end.pts - start_pts) * tick_s if end else duration_s,
+                start_s=to_seconds(begin) if begin else 0.0,
+                end_s=to_seconds(end) if end else duration_s,
                 first_frame=ranks[number],
                 first_packet=begin.packet if begin else 0,
                 num_packets=ranks[number + 1] - ranks[number],
@@ -198,4 +205,5 @@ def _make_parts(
 
 def _find_lead_in(keyframes: list[_Keyframe], latest_pts: int) -> _Keyframe | None:
     """Return the last keyframe that lies at ``latest_pts`` or before it; None where the file itself must begin."""
-    return next((keyframe for keyframe in reversed(keyframes) if keyframe.pts <= latest_pts), None)
+    position = bisect_right(keyframes, latest_pts, key=lambda keyframe: keyframe.pts)
+    return keyframes[position - 1] if position else None

@@ -16,7 +16,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
-from contracts import store
+from contracts import aliases, store
 from contracts.emotions import EMOTIONS
 from contracts.errors import SourceError
 from reports.output import replace_file
@@ -117,10 +117,11 @@ def _to_frame(image: Image, pts: int, time_base: Fraction, stream: VideoStream) 
 
 
 def _iterate_rows(connection: sa.Connection, session_id: str) -> Iterator[_Row]:
+    persons = aliases.read_persons(connection, session_id)
     columns = ("track_id", "pts", "x1", "y1", "x2", "y2", *EMOTIONS)
     for rows in store.iterate_emotions(connection, session_id, columns):
         for track_id, pts, x1, y1, x2, y2, *probabilities in map(tuple, rows):
-            yield _Row(track_id, pts, (x1, y1, x2, y2), tuple(probabilities))
+            yield _Row(persons.get(track_id, track_id), pts, (x1, y1, x2, y2), tuple(probabilities))
 
 
 class _FaceTimeline:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from contracts import store
+from contracts import aliases, store
 from contracts.emotions import EMOTIONS
 from contracts.ledger import ANALYSED
 from reports.derived import Floats
@@ -22,7 +22,10 @@ _BREAK_INTERVALS = 2.5
 
 @dataclass(frozen=True)
 class TrackSeries:
-    """One track over time: ``times_s`` (N, growing, from the session's start) and ``probabilities`` (N x 7)."""
+    """One track, or the tracks of one person (``contracts.aliases``), over time.
+
+    ``times_s`` (N, growing, from the session's start) and ``probabilities`` (N x 7).
+    """
 
     track_id: int
     times_s: Floats
@@ -48,11 +51,13 @@ def read_series(connection: sa.Connection, session_id: str, limit: int = MAX_TRA
 
     A track of more than 20,000 rows is averaged into as many bins of equal time while it is read, so memory is flat.
     """
-    tracks = find_shown_tracks(store.list_tracks(connection, session_id), limit)
+    persons = aliases.read_persons(connection, session_id)
+    tracks = find_shown_tracks(aliases.list_persons(connection, session_id), limit)
     sums: dict[int, list[list[float]]] = {track["track_id"]: [] for track in tracks}
     bins = {track["track_id"]: (track["start_s"], _find_bin_s(track)) for track in tracks}
     for rows in store.iterate_emotions(connection, session_id, ("track_id", "time_s", *EMOTIONS)):
         for track_id, time_s, *probabilities in map(tuple, rows):
+            track_id = persons.get(track_id, track_id)
             if track_id not in sums:
                 continue
             start_s, bin_s = bins[track_id]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from contracts import store
+from contracts import aliases, store
 from contracts.emotions import EMOTIONS
 from contracts.ledger import Ledger
 from reports.derived import derive
@@ -22,9 +22,9 @@ def build_summary(
 ) -> dict[str, Any]:
     """Return the summary of ``session`` (from ``store.read_session``) as plain JSON values.
 
-    A track's ``valence`` is the mean over its rows of ``compute_valence``, and ``dominant`` is the emotion with the
-    largest mean probability; both are None for a track without rows. ``run_facts`` (wall_s, peak_memory_mb, ...) stand
-    at the top level beside the rest.
+    Tracks of one person (``contracts.aliases``) are one. A track's ``valence`` is the mean over its rows of
+    ``compute_valence``, and ``dominant`` is the emotion with the largest mean probability; both are None for a track
+    without rows. ``run_facts`` (wall_s, peak_memory_mb, ...) stand at the top level beside the rest.
     """
     counts = ledger.to_dict()
     means = _average_tracks(connection, session["session_id"])
@@ -45,21 +45,23 @@ def build_summary(
                 "num_faces": track["num_faces"],
                 **means.get(track["track_id"], {"dominant": None, "mean": None, "valence": None}),
             }
-            for track in store.list_tracks(connection, session["session_id"])
+            for track in aliases.list_persons(connection, session["session_id"])
         ],
         **run_facts,
     }
 
 
 def _average_tracks(connection: sa.Connection, session_id: str) -> dict[int, dict[str, Any]]:
-    """Return each track's dominant emotion, mean probabilities and mean valence."""
+    """Return each person's dominant emotion, mean probabilities and mean valence."""
+    persons = aliases.read_persons(connection, session_id)
     totals: dict[int, np.ndarray[Any, np.dtype[np.float64]]] = {}
     for rows in store.iterate_emotions(connection, session_id, ("track_id", *EMOTIONS), 10_000):
         table = np.array(rows, dtype=np.float64)
         track_ids, probabilities = table[:, 0].astype(int), table[:, 1:]
         terms = np.column_stack([probabilities, derive(probabilities).valences, np.ones(len(table))])
         for track_id in np.unique(track_ids).tolist():
-            totals.setdefault(track_id, np.zeros(_TOTALS))[:] += terms[track_ids == track_id].sum(axis=0)
+            person = persons.get(track_id, track_id)
+            totals.setdefault(person, np.zeros(_TOTALS))[:] += terms[track_ids == track_id].sum(axis=0)
     averages = {}
     for track_id, total in totals.items():
         *mean, valence = (total[:-1] / total[-1]).tolist()

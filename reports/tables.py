@@ -10,7 +10,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import sqlalchemy as sa
 from pyarrow import compute, csv, parquet
 
-from contracts import store
+from contracts import aliases, store
 from contracts.emotions import EMOTIONS
 from contracts.errors import OutputError, UsageError
 from reports.derived import derive
@@ -28,6 +28,7 @@ SCHEMA = pa.schema(
         ("confidence", pa.float64()),
         ("valence", pa.float64()),
         ("model", pa.string()),
+        ("joined_id", pa.int64()),
     ]
 )
 
@@ -40,8 +41,10 @@ def iterate_table(connection: sa.Connection, session: Mapping[str, Any]) -> Iter
     """Yield the rows of ``session`` (from ``store.read_session``) by time and track, in batches of ``SCHEMA``.
 
     ``time_s`` is in seconds from the session's start, ``pts`` in its time base, ``x1`` to ``y2`` in pixels of the
-    upright picture. Memory is that of one batch, however long the video.
+    upright picture. ``joined_id`` is the same for all tracks of one person (``contracts.aliases``); a track that is
+    joined to none has its own id there. Memory is that of one batch, however long the video.
     """
+    persons = aliases.read_persons(connection, session["session_id"])
     columns = (*_STORED, "model_id")
     for rows in store.iterate_emotions(connection, session["session_id"], columns, _CHUNK):
         *stored, model_ids = zip(*rows, strict=True)
@@ -54,6 +57,7 @@ def iterate_table(connection: sa.Connection, session: Mapping[str, Any]) -> Iter
             derived.confidences,
             derived.valences,
             model_ids,
+            [persons.get(track_id, track_id) for track_id in stored[_STORED.index("track_id")]],
         ]
         yield pa.record_batch(
             [pa.array(array, type=field.type) for array, field in zip(arrays, SCHEMA, strict=True)], schema=SCHEMA

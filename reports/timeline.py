@@ -39,8 +39,8 @@ def draw_timeline(
 ) -> None:
     """Draw the timeline of ``session`` (from ``store.read_session``) as a PNG of 1600 pixels' width.
 
-    ``series`` comes from ``read_series``, most faces first; the first six get a panel. ``coverage`` and ``tracks`` come
-    from the store. Nothing is drawn over a gap: it is hatched and says why.
+    ``series`` comes from ``read_series``, most faces first; the first six get a panel. ``coverage`` comes from
+    the store, ``tracks`` from ``aliases.list_persons``. Nothing is drawn over a gap: it is hatched and says why.
 
     Raises:
         OutputError: the file cannot be written.

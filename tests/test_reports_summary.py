@@ -7,10 +7,13 @@ import numpy as np
 import pytest
 from test_reports_sessions import CARD, make_probabilities, make_row, make_session, make_stretch, open_store
 
-from contracts import store
+from contracts import aliases, store
 from contracts.database import read_transaction
 from contracts.emotions import EMOTIONS, compute_valence
+from reports.series import read_series
 from reports.summary import build_summary, write_summary
+from reports.tables import iterate_table
+from reports.thumbnails import choose_moments
 
 
 def test_the_summary_tells_source_ledger_and_faces_and_survives_json(tmp_path: Path) -> None:
@@ -34,6 +37,29 @@ def test_the_summary_tells_source_ledger_and_faces_and_survives_json(tmp_path: P
     assert list(track["mean"].values()) == pytest.approx(probabilities.mean(axis=0))
     assert track["dominant"] == EMOTIONS[int(np.argmax(probabilities.mean(axis=0)))]
     assert track["valence"] == pytest.approx(np.mean([compute_valence(list(one)) for one in probabilities]))
+
+
+def test_tracks_of_one_person_are_one_face_in_summary_table_and_timeline(tmp_path: Path) -> None:
+    engine = open_store(tmp_path)
+    happy, sad = np.eye(7)[3], np.eye(7)[4]
+    rows = [make_row(1, 0.04 * i, happy) for i in range(20)]
+    rows += [make_row(100_001, 0.04 * i, sad if i > 38 else happy) for i in range(20, 40)]
+    rows += [make_row(100_002, 1.2, sad)]
+    session = make_session(engine, rows, [make_stretch("analysed", 0, 1.6, 40)], duration_s=1.6)
+    session_id = session["session_id"]
+    with engine.begin() as connection:
+        aliases.record_aliases(connection, session_id, [(100_001, 1, "same place")], aliases.AT_SEAMS)
+    with read_transaction(engine) as connection:
+        summary = build_summary(connection, session, store.read_ledger(connection, session_id), {})
+        series = read_series(connection, session_id)
+        moments = choose_moments(connection, session_id, 4)
+        table = [row for batch in iterate_table(connection, session) for row in batch.to_pylist()]
+    person, other = summary["tracks"]
+    assert (person["track_id"], person["num_faces"], person["start_s"], round(person["end_s"], 2)) == (1, 40, 0.0, 1.56)
+    assert person["mean"]["happy"] == pytest.approx(39 / 40) and other["dominant"] == "sad"
+    assert [(one.track_id, len(one.times_s)) for one in series] == [(1, 40), (100_002, 1)]
+    assert {moment.track_id for moment in moments} == {1, 100_002}
+    assert {(row["track_id"], row["joined_id"]) for row in table} == {(1, 1), (100_001, 1), (100_002, 100_002)}
 
 
 def test_the_summary_of_an_empty_video_has_no_tracks(tmp_path: Path) -> None:

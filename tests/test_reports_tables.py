@@ -18,7 +18,7 @@ from reports.tables import export_table, write_csv, write_json, write_parquet
 
 COLUMNS = (
     "source,session_id,track_id,frame_index,pts,time_s,x1,y1,x2,y2,detection_score,quality,"
-    "angry,disgust,fear,happy,sad,surprise,neutral,label,confidence,valence,model"
+    "angry,disgust,fear,happy,sad,surprise,neutral,label,confidence,valence,model,joined_id"
 )
 
 
