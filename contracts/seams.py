@@ -4,8 +4,9 @@ What a part noted there (``ingest.seams``) decides alone, so the same parts are 
 """
 
 import base64
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain, product
 from typing import Any
 
 import numpy as np
@@ -44,21 +45,33 @@ def read_seen_track(values: Mapping[str, Any]) -> SeenTrack:
 
 
 def join_tracks(before: Sequence[SeenTrack], after: Sequence[SeenTrack], seam_pts: int) -> list[tuple[int, int, str]]:
-    """Return (track of the part after, track of the part before, reason) for each face that both have followed."""
+    """Return (track of the part after, track of the part before, reason) for each face that both have followed.
+
+    Where one tracker has lost a face and found it again, and the other has not, the tracks at the seam are joined.
+    """
+    before = [track for track in before if min(track.boxes) < seam_pts]
+    after = [track for track in after if max(track.boxes) >= seam_pts]
+
+    def choose_nearest(pts: Iterable[int]) -> list[int]:
+        return sorted(pts, key=lambda one: (abs(one - seam_pts), one))[:_MAX_FRAMES]
+
+    seen_before, seen_after = (set(chain.from_iterable(track.boxes for track in tracks)) for tracks in (before, after))
+    nearest = set(choose_nearest(seen_before & seen_after))
     found = []
-    for earlier in before:
-        for later in after:
-            common = sorted(earlier.boxes.keys() & later.boxes.keys(), key=lambda pts: (abs(pts - seam_pts), pts))
-            common = common[:_MAX_FRAMES]
-            if not common:
-                continue
-            iou = sum(compute_iou(earlier.boxes[pts], later.boxes[pts]) for pts in common) / len(common)
-            likeness = _correlate(earlier.face, later.face)
-            if iou >= _MIN_IOU or (iou >= _MIN_IOU_OF_LOOKALIKES and likeness >= _MIN_CORRELATION):
-                reason = f"IoU {iou:.2f} over {len(common)} frames, likeness {likeness:.2f}"
-                found.append((iou, likeness, later.track_id, earlier.track_id, reason))
+    for earlier, later in product(before, after):
+        ious = {
+            pts: compute_iou(earlier.boxes[pts], later.boxes[pts])
+            for pts in choose_nearest(earlier.boxes.keys() & later.boxes.keys())
+        }
+        if not ious:
+            continue
+        iou, likeness = sum(ious.values()) / len(ious), _correlate(earlier.face, later.face)
+        if iou >= _MIN_IOU or (iou >= _MIN_IOU_OF_LOOKALIKES and likeness >= _MIN_CORRELATION):
+            weight = sum(ious[pts] for pts in ious if pts in nearest)
+            reason = f"IoU {iou:.2f} over {len(ious)} frames, likeness {likeness:.2f}"
+            found.append((-weight, -iou, -likeness, later.track_id, earlier.track_id, reason))
     joins: dict[int, tuple[int, str]] = {}
-    for _, _, later_id, earlier_id, reason in sorted(found, key=lambda one: (-one[0], -one[1], one[2], one[3])):
+    for *_, later_id, earlier_id, reason in sorted(found):
         if later_id not in joins and earlier_id not in {taken for taken, _ in joins.values()}:
             joins[later_id] = earlier_id, reason
     return [(later_id, *joins[later_id]) for later_id in sorted(joins)]

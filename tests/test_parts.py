@@ -395,6 +395,14 @@ def test_tracks_are_joined_by_place_and_where_that_is_vague_by_their_looks() -> 
     assert join_tracks([track(1, 0)], [SeenTrack(11, {45: (0.0, 0.0, 100.0, 100.0)}, face)], 40) == []
     # One face of a crowd goes on as one track only.
     assert [join[:2] for join in join_tracks([track(1, 0)], [track(11, 4), track(12, 1)], 40)] == [(12, 1)]
+    # Where a tracker lost the face for a moment, its new track is the one at the seam.
+    short = SeenTrack(11, dict.fromkeys((0, 10), (0.0, 0.0, 100.0, 100.0)), face)
+    found_again = SeenTrack(12, dict.fromkeys((20, 30, 40), (1.0, 0.0, 101.0, 100.0)), face)
+    assert [join[:2] for join in join_tracks([track(1, 0)], [short, found_again], 35)] == [(12, 1)]
+    lost = SeenTrack(1, short.boxes, face)
+    assert [join[:2] for join in join_tracks([lost, SeenTrack(2, found_again.boxes, face)], [track(11, 0)], 35)] == [
+        (11, 2)
+    ]
     again = read_seen_track(json.loads(json.dumps(track(7, 5.125).to_dict())))
     assert (again.track_id, again.face, again.boxes[20]) == (7, face, (5.12, 0.0, 105.12, 100.0))
 
