@@ -124,7 +124,7 @@ def _ingest_part(
         recorder=recorder,
         options=IngestOptions(chosen["fps"], settings.max_waiting_windows),
         report_progress=lambda _reader, _num_faces: None,  # the part's row tells it
-        should_stop=lambda: should_stop() or recorder.is_cancelled,
+        should_stop=lambda: should_stop() or recorder.is_cancelled(),
         span=span,
     )
     return make_result(reader, span.to_dict()) if is_read else None

@@ -1,9 +1,12 @@
 """A recording in parts, as one session: the same rows whoever reads them, final parts, tracks joined at the seams."""
 
 import json
+import threading
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -290,6 +293,29 @@ def test_a_worker_that_was_given_up_writes_nothing_any_more(sqlite_batch: Batch)
     end = (batch.session_id, 1, 1, parts.DONE)
     assert not write_transaction(batch.engine, lambda connection: parts.end_part(connection, *end), 5.0)
     assert batch.read(parts.read_part, 1)["status"] == parts.RUNNING
+
+
+def test_a_part_that_waits_for_workers_gives_signs_of_life_and_heeds_a_cancel(
+    sqlite_batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch = sqlite_batch
+    monkeypatch.setenv("EMOTRACE_MAX_WAITING_WINDOWS", "1")  # nobody takes the second one away
+    monkeypatch.setattr("ingest.part_recorder._SIGN_INTERVAL_S", 0.05)
+    found: list[str] = []
+    reading = threading.Thread(target=lambda: found.append(batch.run(0)))
+    reading.start()
+    while batch.stream.count_waiting() == 0:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    moment = time.time()
+    while batch.read(parts.read_part, 0)["updated_at"] < moment:
+        time.sleep(0.05)
+    cancel = partial(parts.cancel_parts, session_id=batch.session_id, reason="not wanted")
+    write_transaction(batch.engine, cancel, 5.0)
+    reading.join(30)
+    assert found == [parts.CANCELLED]
+    batch.infer()
+    assert batch.finish() == store.INTERRUPTED
 
 
 def test_a_cancelled_recording_says_which_seconds_are_missing_and_can_be_retried(sqlite_batch: Batch) -> None:
