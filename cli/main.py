@@ -297,7 +297,7 @@ def run_recording(session: str, stream: str) -> None:
 def run_camera(stream: str) -> None:
     """Run one camera in this process, without a queue."""
     from cli.children import watch_for_stop
-    from ingest.jobs import run_camera as run
+    from ingest.camera_run import run_camera as run
 
     print(run(stream, watch_for_stop()))
 

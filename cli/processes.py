@@ -29,7 +29,7 @@ def run_ingest(capacity: int, parts: int, health_port: int | None) -> None:
     # Read when the detector is loaded: parallelism is by processes.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     configure_logs("ingest")
-    import ingest.jobs  # noqa: F401 - before the pool forks, so that its processes share the memory
+    import ingest.camera_run  # noqa: F401 - before the pool forks, so that its processes share the memory
     from ingest.worker import IngestPool
 
     end_with_parent()

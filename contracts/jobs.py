@@ -13,12 +13,16 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
+from contracts.stream import call_redis
+
 CAMERAS = "cameras"
 PARTS = {"high": "parts-high", "normal": "parts", "low": "parts-low"}
-_RUN_CAMERA = "ingest.jobs.run_camera_job"
+_RUN_CAMERA = "ingest.camera_run.run_camera_job"
+_RUN_PART = "ingest.jobs.run_part_job"
 _FOR_EVER = -1
 # A job whose worker took it off the queue and died before it said so is in no registry; so long it is given.
 _TAKEN_S = 5.0
+_RETRY_S = 5.0
 _KEPT_S = 3600  # how a camera's last job ended can be looked at for so long
 
 
@@ -113,3 +117,47 @@ class CameraJobs:
 def name_job(stream_id: str) -> str:
     """Return the id of a stream's job."""
     return f"stream-{stream_id}"
+
+
+def enqueue_part(client: redis.Redis, session_id: str, part: int, priority: str = "normal") -> None:
+    """Have a part of a recording read by some ingest worker, unless its job waits already.
+
+    A second job for a part that runs, or is over, does nothing: its row decides.
+
+    Raises:
+        ServiceError: Redis is out of reach.
+    """
+
+    def enqueue() -> None:
+        queue = Queue(PARTS[priority], connection=client, serializer=JSONSerializer)
+        job_id = _name_part_job(session_id, part)
+        if job_id in queue.get_job_ids():
+            return
+        queue.enqueue_call(
+            _RUN_PART,
+            kwargs={"session_id": session_id, "part": part},
+            job_id=job_id,
+            timeout=_FOR_EVER,
+            result_ttl=_KEPT_S,
+            failure_ttl=_KEPT_S,
+        )
+
+    call_redis(enqueue, _RETRY_S)
+
+
+def cancel_part(client: redis.Redis, session_id: str, part: int) -> None:
+    """Take a part's job out of its queue, where it waits; one that runs sees by its row that it was cancelled.
+
+    Raises:
+        ServiceError: Redis is out of reach.
+    """
+
+    def cancel() -> None:
+        for name in PARTS.values():
+            Queue(name, connection=client, serializer=JSONSerializer).remove(_name_part_job(session_id, part))
+
+    call_redis(cancel, _RETRY_S)
+
+
+def _name_part_job(session_id: str, part: int) -> str:
+    return f"part-{session_id}-{part}"

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from contracts import ledger, store
 from contracts.errors import UsageError
-from contracts.schema import coverage, emotions, parts, rejections, tracks
+from contracts.schema import batch_files, coverage, emotions, parts, rejections, tracks
 
 WAITING, RUNNING, DONE, FAILED, CANCELLED = "waiting", "running", "done", "failed", "cancelled"
 OVER = (DONE, FAILED, CANCELLED)
@@ -61,12 +61,14 @@ def read_part(connection: sa.Connection, session_id: str, part: int) -> store.Ro
 
 
 def list_unread_parts(connection: sa.Connection) -> list[store.Row]:
-    """Return all parts, of any session, that a job should be reading or waiting to read: (session_id, part).
+    """Return all parts, of any session, that a job should be reading or waiting to read: (session_id, part, priority).
 
     Those that wait, and those whose worker has died.
     """
     is_dead = sa.and_(parts.c.status == RUNNING, parts.c.updated_at < time.time() - DEAD_AFTER_S)
-    query = sa.select(parts.c.session_id, parts.c.part).where(sa.or_(parts.c.status == WAITING, is_dead))
+    of_batch = batch_files.c.session_id == parts.c.session_id
+    query = sa.select(parts.c.session_id, parts.c.part, batch_files.c.priority).join(batch_files, of_batch)
+    query = query.where(sa.or_(parts.c.status == WAITING, is_dead))
     return [dict(row) for row in connection.execute(query.order_by(parts.c.session_id, parts.c.part)).mappings()]
 
 

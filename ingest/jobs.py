@@ -30,6 +30,7 @@ from ingest.recorder import SessionRecorder
 from ingest.seams import PartSpan
 from ingest.sources import check_file
 from ingest.windows import PROFILES, WindowBuffer, WindowProfile
+from ingest.worker import watch_for_stop
 from models.detection import make_detector
 
 
@@ -98,6 +99,11 @@ def run_part(session_id: str, part: int, should_stop: Callable[[], bool] = lambd
         finish_parts(engine, stream, session_id, settings.retry_s)
         with read_transaction(engine) as connection:
             return str(parts.read_part(connection, session_id, part)["status"])
+
+
+def run_part_job(session_id: str, part: int) -> str:
+    """Read a part as an RQ job; SIGTERM ends it in order, and another worker begins it anew."""
+    return run_part(session_id, part, watch_for_stop())
 
 
 def _ingest_part(

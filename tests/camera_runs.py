@@ -16,7 +16,7 @@ from contracts.model_card import DEFAULT_MODEL, read_card
 from contracts.settings import read_settings
 from contracts.sources import parse_source
 from contracts.stream_state import StreamState, read_states
-from ingest.jobs import run_camera
+from ingest.camera_run import run_camera
 from workers.inference import run_worker
 
 LANE = name_lane(LIVE, read_card(DEFAULT_MODEL).model_id)

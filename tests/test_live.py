@@ -19,7 +19,7 @@ from contracts.rejected import iterate_rejected, requeue
 from contracts.schema import emotions, sessions
 from contracts.settings import read_settings
 from contracts.stream_state import LIVE
-from ingest.jobs import run_camera
+from ingest.camera_run import run_camera
 
 
 @pytest.fixture

@@ -12,18 +12,20 @@ from functools import partial
 import redis
 import sqlalchemy as sa
 
-from contracts import camera_sessions, cameras, leases, metrics, store
+from contracts import camera_sessions, cameras, jobs, leases, metrics, part_sessions, parts, store
 from contracts.database import read_transaction, write_transaction
 from contracts.errors import ServiceError
 from contracts.jobs import CameraJobs
-from contracts.lanes import LIVE, name_lane
+from contracts.lanes import BATCH, LIVE, name_lane
 from contracts.logs import get_logger
 from contracts.pressure import read_pressure
+from contracts.stream import CropStream
 
 _TICK_S = 2.0
 _PLACE_KEY, _PLACE_S = "emotrace:scheduler", 10
 # What waits for longer without a change, while younger entries are done, is lost.
 _LOST_S = 60.0
+_LOST_JOB_S = 10.0
 _log = get_logger(__name__)
 
 
@@ -35,6 +37,7 @@ class Scheduler:
         self._jobs = CameraJobs(client)
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._unchanged: dict[str, tuple[int, float]] = {}
+        self._unread_since: dict[tuple[str, int], float] = {}
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Tick every two seconds until ``should_stop``; a service that is away is waited for."""
@@ -67,8 +70,26 @@ class Scheduler:
         for stream_id in done.removed:
             _log.info("camera is no longer to run", stream=stream_id)
         self._seal_sessions()
+        self._look_after_parts()
         metrics.RECONCILED.set_to_current_time()
         return True
+
+    def _look_after_parts(self) -> None:
+        """Enqueue parts of recordings that wait, or whose worker died; end recordings whose parts are all over."""
+        with read_transaction(self._engine) as connection:
+            unread = parts.list_unread_parts(connection)
+            unfinished = part_sessions.list_unfinished(connection)
+        now_s = time.monotonic()
+        keys = {(row["session_id"], row["part"]): row["priority"] for row in unread}
+        self._unread_since = {key: self._unread_since.get(key, now_s) for key in keys}
+        for (session_id, part), priority in keys.items():
+            # Its job is on the queue since it was submitted, or a worker has just taken it: this is for lost ones.
+            if now_s - self._unread_since[session_id, part] >= _LOST_JOB_S:
+                jobs.enqueue_part(self._client, session_id, part, priority)
+                self._unread_since[session_id, part] = now_s
+        for row in unfinished:
+            stream = CropStream(self._client, name_lane(BATCH, row["model_id"]))
+            part_sessions.finish_parts(self._engine, stream, row["session_id"], retry_s=0.0)
 
     def _seal_sessions(self) -> None:
         with read_transaction(self._engine) as connection:
