@@ -22,7 +22,7 @@ PRIORITIES = (HIGH, NORMAL, LOW)
 TRACKS_PER_PART = 100_000
 MAX_PARTS = (2**31 - 1) // TRACKS_PER_PART
 # A worker that has not written for so long is taken for dead; it writes every 2 s, and waits for a slow database.
-DEAD_AFTER_S = 60.0
+DEAD_AFTER_S = 20.0
 # A part whose worker died so often is what kills them.
 MAX_TRIES = 4
 

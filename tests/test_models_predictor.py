@@ -209,3 +209,18 @@ def test_a_predictor_tells_its_model(predictor: EmotionPredictor) -> None:
     assert predictor.card.model_id.startswith("small-")
     assert predictor.window_length == 16
     assert predictor.device_name == "cpu"
+
+
+def test_windows_that_overlap_give_what_they_give_alone_and_old_crops_are_forgotten(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("models.predictor._CROPS_KEPT", 20)
+    following = EmotionPredictor("production", "cpu")
+    size = following.card.input.size_px
+    crops = draw_window(40, seed=1)[:, :size, :size]
+    windows, times = [crops[start : start + 16] for start in range(0, 24, 2)], np.arange(16) / 10
+    in_turn = [following.predict([window], [times])[0] for window in windows]
+    for index in (0, -1):
+        (alone,) = EmotionPredictor("production", "cpu").predict([windows[index]], [times])
+        np.testing.assert_allclose(in_turn[index], alone, atol=CLOSE)
+    assert len(following._seen) == 20
