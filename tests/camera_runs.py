@@ -33,7 +33,14 @@ def configure(monkeypatch: pytest.MonkeyPatch, data_dir: Path, redis_url: str, e
     monkeypatch.setenv("EMOTRACE_CAMERA_MAX_BACKOFF_S", "0.5")
 
 
-def add_camera(engine: sa.Engine, url: object, name: str = "door", fps: float = 10, profile: str = "live") -> str:
+def add_camera(
+    engine: sa.Engine,
+    url: object,
+    name: str = "door",
+    fps: float = 10,
+    profile: str = "live",
+    transport: str | None = None,
+) -> str:
     """Add an enabled stream and return its id."""
     stream_id = store.make_uuid7()
     with engine.begin() as connection:
@@ -45,7 +52,7 @@ def add_camera(engine: sa.Engine, url: object, name: str = "door", fps: float = 
             source=parse_source(str(url)),
             profile=profile,
             fps=fps,
-            transport=None,
+            transport=transport,
             enabled=True,
         )
     return stream_id
