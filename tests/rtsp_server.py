@@ -36,13 +36,15 @@ def encode_clip(
     height: int = 120,
     gop: int = 10,
     picture: Callable[[int], NDArray[np.uint8]] | None = None,
+    preset: str = "ultrafast",
+    fps: int = 25,
 ) -> list[AccessUnit]:
     """Return pictures as H.264 access units; the parameter sets stand before each keyframe."""
     encoder = av.CodecContext.create("libx264", "w")
     assert isinstance(encoder, av.VideoCodecContext)
     encoder.width, encoder.height, encoder.pix_fmt = width, height, "yuv420p"
-    encoder.time_base, encoder.framerate = Fraction(1, 25), Fraction(25)
-    encoder.options = {"tune": "zerolatency", "preset": "ultrafast", "g": str(gop), "sc_threshold": "0"}
+    encoder.time_base, encoder.framerate = Fraction(1, fps), Fraction(fps)
+    encoder.options = {"tune": "zerolatency", "preset": preset, "g": str(gop), "sc_threshold": "0"}
     encoder.thread_count = 1
     packets = []
     for index in range(num_frames):
