@@ -18,8 +18,10 @@ from contracts.leases import LEASE_S, acquire_lease, check_lease, list_held, rel
 from contracts.rejected import iterate_rejected, requeue
 from contracts.schema import emotions, sessions
 from contracts.settings import read_settings
-from contracts.stream_state import LIVE
+from contracts.stream_state import LIVE, StreamState
 from ingest.camera_run import run_camera
+
+NOTHING = StreamState(stream_id="", name="", state="", since=0, at=0, host="", pid=0, epoch=0)
 
 
 @pytest.fixture
@@ -221,3 +223,23 @@ def test_a_sealed_session_takes_rows_only_when_they_are_put_back(
     (mended,) = seal_all(engine)
     assert mended.find_imbalances() == [] and mended.rejected == 0 and mended.rows == found.published
     assert list_sessions(engine)[0]["status"] == store.COMPLETE and list(iterate_rejected(valkey, 1.0)) == []
+
+
+def test_while_inference_lags_the_rate_steps_down_and_every_frame_left_out_is_counted(
+    camera: str, engine: sa.Engine, valkey: redis.Redis
+) -> None:
+    with camera_running(camera):
+        # No worker runs: what waits grows old.
+        wait_for(lambda: (state := read_state(valkey, camera)) and state.fps < state.asked_fps, "a lower rate")
+        wait_for(lambda: "backpressure" in (read_state(valkey, camera) or NOTHING).skipped, "frames left out")
+        with worker_running():
+            wait_for(lambda: (state := read_state(valkey, camera)) and state.fps == 10, "the asked rate again")
+    with worker_running():
+        wait_for(lambda: valkey.xlen(LANE) == 0, "the last windows")
+    (found,) = seal_all(engine)
+    assert found.find_imbalances() == [] and found.rejected == 0 and found.skipped[ledger.BACKPRESSURE] > 0
+    with read_transaction(engine) as connection:
+        stretches = store.list_coverage(connection, list_sessions(engine)[0]["session_id"])
+    rates = [one["fps"] for one in stretches]
+    assert rates[0] == rates[-1] == 10 and 5 in rates, "each change of the rate begins a stretch"
+    assert sum(one["num_backpressure"] for one in stretches) > 0
