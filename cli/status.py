@@ -9,8 +9,8 @@ import msgspec
 from rich import box
 from rich.console import Console, Group
 from rich.live import Live
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from cli.services import open_services
 from contracts.ledger import NO_FACE, NOT_SAMPLED, REASON_TEXTS
@@ -67,6 +67,7 @@ def draw(overview: Overview, before: Overview | None) -> Group:
     """Return what people see; rates are since ``before``, else over the run."""
     used, limit = overview.redis_used_bytes / 2**20, overview.redis_max_bytes / 2**20
     lines = [
+        *(f"{one.stream['name']}: {one.told.message}" for one in overview.streams if one.told and one.told.message),
         *(
             f"worker {one.host} {one.pid}: {one.device} ({one.backend}), {one.lanes}, {one.crops:,} crops, "
             f"{one.crops_per_s:g} a second, heard {one.age_s:.0f} s ago" + (f"; {one.problem}" if one.problem else "")
@@ -83,7 +84,7 @@ def draw(overview: Overview, before: Overview | None) -> Group:
         f"database: {overview.database_bytes / 2**20:.1f} MiB, {overview.num_rows:,} rows, {overview.num_sessions} "
         "sessions" + _describe_row_rate(overview, before),
     ]
-    return Group(make_stream_table(overview), "\n".join(lines))
+    return Group(make_stream_table(overview), Text("\n".join(lines)))
 
 
 def make_stream_table(overview: Overview) -> Table:
@@ -97,8 +98,6 @@ def make_stream_table(overview: Overview) -> Table:
     table.add_column("host", overflow="fold")
     for one in overview.streams:
         table.add_row(*_make_row(one, overview.at))
-        if one.told is not None and one.told.message:
-            table.add_row("", f"[dim]{escape(one.told.message)}[/]", *[""] * 6)
     return table
 
 

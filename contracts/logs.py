@@ -62,8 +62,9 @@ def configure_logs(process: str) -> None:
         root.removeHandler(old)
     root.addHandler(handler)
     root.setLevel(settings.log_level.upper())
-    # Looking at a schema that is up to date is no news.
-    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # Looking at a schema that is up to date is no news, nor is what becomes of jobs: cameras and parts tell themselves.
+    for name in ("alembic", "rq", "rq.worker"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
     # Logging's own complaints print a record's arguments as they are, and so does a thread that dies of an error.
     logging.raiseExceptions = False

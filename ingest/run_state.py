@@ -5,11 +5,13 @@ import socket
 import time
 
 from contracts.leases import Lease
+from contracts.logs import get_logger
 from contracts.stream_state import BACKING_OFF, CONNECTING, FAILED, LIVE, STALLED, StreamState
 from ingest.analysis import FrameAnalysis
 from ingest.camera_events import CameraEvent, Connected, Connecting, Disconnected, LiveFrame
 from ingest.connection import Reason
 
+_log = get_logger(__name__)
 _STALLED_S = 3.0
 # Trying again does not mend these; it goes on, in case somebody does.
 _FAILURES = (Reason.UNAUTHORIZED, Reason.NOT_FOUND, Reason.NOT_VIDEO)
@@ -35,6 +37,7 @@ class RunState:
             reconnects={},
         )
         self._last_frame_at = now
+        self._logged = ("", "")
 
     def note(self, event: CameraEvent) -> None:
         """Take note of what happens to the connection."""
@@ -60,6 +63,8 @@ class RunState:
         self._state.session_id = None
 
     def set_rate(self, fps: float) -> None:
+        if fps != self._state.fps:
+            _log.info("sampling rate changed", stream=self._state.name, fps=fps, asked_fps=self._state.asked_fps)
         self._state.fps = fps
 
     def count_undecodable(self) -> None:
@@ -95,3 +100,10 @@ class RunState:
             self._state.state, self._state.since = name, time.time()
             self._state.state_changes += 1
         self._state.message = message
+        self._log_change(name, message)
+
+    def _log_change(self, name: str, message: str) -> None:
+        """Log what is news: a camera that stays away is tried again and again, and told once."""
+        if name != CONNECTING and (name, message) != self._logged:
+            self._logged = (name, message)
+            _log.info(f"camera is {name.replace('_', ' ')}", stream=self._state.name, reason=message)
