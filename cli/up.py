@@ -20,6 +20,7 @@ from contracts.errors import EmotraceError
 from contracts.overview import Overview, read_overview
 
 _POLL_S = 0.5
+_DRAW_S = 2.0
 _STOP_TIMEOUT_S = 20.0
 _MAX_PAUSE_S = 30.0
 # A part that ran for so long begins again with the shortest pause.
@@ -84,12 +85,14 @@ def run(capacity: int, workers: int, parts: int, redis_url: str | None, database
 
 def _watch(known: list[Part], services: Services, interrupt: Interrupt) -> None:
     console = Console(stderr=True)
+    next_draw_s = 0.0
     with _show(console) as live:
         while not interrupt.is_asked:
             for part in known:
                 if part.check(services) and live is None:
                     console.print(f"{part.name}: {part.what}", markup=False, highlight=False, soft_wrap=True)
-            if live is not None:
+            if live is not None and time.monotonic() >= next_draw_s:
+                next_draw_s = time.monotonic() + _DRAW_S
                 live.update(_draw(known, services))
             time.sleep(_POLL_S)
 

@@ -13,13 +13,14 @@ from contracts.errors import ServiceError
 from contracts.jobs import CAMERAS, PARTS
 from contracts.metrics import FleetState, LaneState
 from contracts.pressure import read_pressure
-from contracts.schema import sessions
+from contracts.schema import emotions, sessions, tracks
 from contracts.stream import GROUP
 from contracts.stream_state import DISABLED, StreamState, read_states
 from contracts.worker_state import WorkerState, list_worker_states
 
 WAITING = "waiting"
 RUNNING_ELSEWHERE = "silent"
+_SMALL_BYTES = 100 * 2**20
 
 
 @dataclass(frozen=True)
@@ -136,18 +137,18 @@ def read_fleet(engine: sa.Engine, client: redis.Redis) -> FleetState:
 
 
 def measure_database(connection: sa.Connection) -> tuple[int, int]:
-    """Return the database's size in bytes and about how many emotion rows it holds."""
+    """Return the database's size in bytes and about how many emotion rows it holds.
+
+    Counting millions of rows takes seconds; of a large database the faces that were handed to inference are told.
+    """
     if connection.dialect.name == "postgresql":
-        size = connection.execute(sa.text("SELECT pg_database_size(current_database())")).scalar_one()
-        # The planner's estimate: counting millions of rows takes seconds.
-        rows = connection.execute(
-            sa.text("SELECT GREATEST(reltuples, 0) FROM pg_class WHERE oid = 'emotions'::regclass")
-        ).scalar_one()
-        return int(size), int(rows)
-    pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
-    page_size = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
-    rows = connection.exec_driver_sql("SELECT COUNT(*) FROM emotions").scalar_one()
-    return int(pages) * int(page_size), int(rows)
+        size = int(connection.execute(sa.text("SELECT pg_database_size(current_database())")).scalar_one())
+    else:
+        pages = connection.exec_driver_sql("PRAGMA page_count").scalar_one()
+        size = int(pages) * int(connection.exec_driver_sql("PRAGMA page_size").scalar_one())
+    exact = sa.select(sa.func.count()).select_from(emotions)
+    close = sa.select(sa.func.coalesce(sa.func.sum(tracks.c.num_faces), 0))
+    return size, int(connection.execute(exact if size < _SMALL_BYTES else close).scalar_one())
 
 
 def _judge(row: store.Row, holder: str | None, told: StreamState | None) -> StreamOverview:
