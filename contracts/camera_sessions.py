@@ -5,7 +5,6 @@
 connection; the caller owns the transaction.
 """
 
-import time
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,9 +33,15 @@ class Outage:
 
 
 def begin_session(
-    connection: sa.Connection, lease: Lease, stream: store.Row, card: ModelCard, session_id: str, settings: store.Row
+    connection: sa.Connection,
+    lease: Lease,
+    stream: store.Row,
+    card: ModelCard,
+    session_id: str,
+    settings: store.Row,
+    started_at: float,
 ) -> None:
-    """Store a new session of ``stream``, in the state ``running``.
+    """Store a new session of ``stream``, in the state ``running``; ``started_at`` may lie well before this call.
 
     Raises:
         LeaseLostError: another run has taken over.
@@ -51,7 +56,7 @@ def begin_session(
         "fingerprint": "",
         "settings": dict(settings),
         "facts": {},
-        "started_at": time.time(),
+        "started_at": started_at,
         "epoch": lease.epoch,
     }
     store.insert_new(connection, sessions, [row])

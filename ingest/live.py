@@ -71,7 +71,7 @@ def ingest_camera(
         for event in events:
             state.note(event)
             if isinstance(event, Connected):
-                session = LiveSession(plan, reader, detector, outbox, keeper, state)
+                session = LiveSession(plan, reader, detector, outbox, keeper, state, event.at)
             elif session is not None:
                 session.handle(event)
                 if isinstance(event, Disconnected):
@@ -91,6 +91,7 @@ class LiveSession:
         outbox: Outbox,
         keeper: RunKeeper,
         state: RunState,
+        started_at: float,
     ) -> None:
         assert reader.connection is not None
         self.session_id = store.make_uuid7()
@@ -113,6 +114,8 @@ class LiveSession:
             card=plan.card,
             session_id=self.session_id,
             settings=plan.settings,
+            # Not when it is written: the database may be away.
+            started_at=started_at,
         )
         keeper.begin_session(begin, self._take_rows)
         # Faces need their session's row. In good times this takes milliseconds.
@@ -181,7 +184,9 @@ class LiveSession:
 
     def _adapt_rate(self, lag_s: float) -> None:
         pressure = self._outbox.pressure
-        age_s = max(lag_s, pressure.oldest_age_s if pressure is not None else 0.0)
+        waiting_s = pressure.oldest_age_s if pressure is not None else 0.0
+        # A window waits once, wherever: on its way to Redis, or there.
+        age_s = max(lag_s, self._outbox.oldest_age_s + waiting_s)
         if self._rates.update(time.monotonic(), age_s):
             self._set_rate(self._rates.fps)
 

@@ -30,7 +30,7 @@ class Outbox:
     def __init__(self, stream: CropStream, on_tick: Callable[[], None] = lambda: None) -> None:
         self._stream = stream
         self._on_tick = on_tick
-        self._waiting: deque[CropSequence] = deque()
+        self._waiting: deque[tuple[CropSequence, float]] = deque()
         self._num_bytes = 0
         self._changed = threading.Condition()
         self._is_closing = False
@@ -48,6 +48,14 @@ class Outbox:
         return self._num_bytes
 
     @property
+    def oldest_age_s(self) -> float:
+        """How long the oldest window has waited here."""
+        try:
+            return time.monotonic() - self._waiting[0][1]
+        except IndexError:
+            return 0.0
+
+    @property
     def is_full(self) -> bool:
         """Whether no more windows should be made."""
         return self._num_bytes >= _MAX_BYTES
@@ -56,7 +64,7 @@ class Outbox:
         """Take windows, whatever waits already: those of the frame at hand are few."""
         with self._changed:
             for sequence in sequences:
-                self._waiting.append(sequence)
+                self._waiting.append((sequence, time.monotonic()))
                 self._num_bytes += len(sequence.crops)
             self._changed.notify()
 
@@ -88,7 +96,7 @@ class Outbox:
                 self._changed.wait_for(lambda: self._is_closing or self._may_hand_over(), left_s)
                 batch = list(islice(self._waiting, _BATCH)) if self._may_hand_over() else []
             if batch:
-                self._stream.publish(*batch)
+                self._stream.publish(*(sequence for sequence, _ in batch))
                 self._forget(len(batch))
 
     def _may_hand_over(self) -> bool:
@@ -97,5 +105,5 @@ class Outbox:
     def _forget(self, number: int) -> None:
         with self._changed:
             for _ in range(number):
-                self._num_bytes -= len(self._waiting.popleft().crops)
+                self._num_bytes -= len(self._waiting.popleft()[0].crops)
             self._changed.notify_all()
