@@ -22,6 +22,9 @@ _POSTGRESQL_LIMITS = {
     "keepalives_count": "3",
     "tcp_user_timeout": "15000",
 }
+# A host that is cut off in the middle of a transaction would keep its locks until the server's kernel gives up, in
+# hours, and its cameras' leases are among them. So the server ends what stands still for this long, before they expire.
+_POSTGRESQL_STANDSTILL_MS = 10_000
 _READ_ONLY = "emotrace_read_only"
 _R = TypeVar("_R")
 
@@ -47,7 +50,9 @@ def open_database(url: str) -> sa.Engine:
         parsed = parsed.set(drivername="postgresql+psycopg")
     if parsed.drivername == "postgresql+psycopg":
         query = {**_POSTGRESQL_LIMITS, **parsed.query}
-        return sa.create_engine(parsed.set(query=query), pool_pre_ping=True, pool_size=2)
+        engine = sa.create_engine(parsed.set(query=query), pool_pre_ping=True, pool_size=2)
+        sa.event.listen(engine, "begin", _begin_postgresql)
+        return engine
     if parsed.drivername != "sqlite":
         raise ServiceError(f"The database kind {parsed.drivername!r} is not supported. Use SQLite or PostgreSQL.")
     engine = sa.create_engine(parsed)
@@ -70,6 +75,12 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     # A deferred transaction that reads and then writes fails at once when another one writes, whatever the timeout.
     read_only = connection.get_execution_options().get(_READ_ONLY)
     connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    # Reading locks no rows, and may go slowly from one page to the next.
+    if not connection.get_execution_options().get(_READ_ONLY):
+        connection.exec_driver_sql(f"SET LOCAL idle_in_transaction_session_timeout = {_POSTGRESQL_STANDSTILL_MS}")
 
 
 @contextmanager

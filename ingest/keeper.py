@@ -77,13 +77,16 @@ class RunKeeper:
             return self._changed.wait_for(lambda: not self._writes or self.is_lost, timeout_s) and not self.is_lost
 
     def close(self, timeout_s: float) -> bool:
-        """Write what is left, give the lease back and end; return whether everything was written."""
+        """Write what is left, give the lease back and end; return whether everything was written.
+
+        A database that answers nothing at all holds the thread for ever: it is left behind then, and the lease expires.
+        """
         is_written = self.wait_until_written(timeout_s)
         with self._changed:
             self._is_closing = True
             self._changed.notify_all()
-        self._thread.join()
-        if not self.is_lost and is_written:
+        self._thread.join(timeout_s)
+        if not self.is_lost and is_written and not self._thread.is_alive():
             try:
                 write_transaction(self._engine, partial(release_lease, lease=self._lease), retry_s=1.0)
             except ServiceError:
