@@ -74,7 +74,8 @@ class CameraJobs:
     def _is_over(self, job_id: str) -> bool:
         """Return whether a job without a lease is of no more use: gone, ended, or its worker is."""
         job = self._fetch(job_id)
-        if job is None or job.get_status() not in (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.SCHEDULED):
+        going = (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.SCHEDULED)
+        if job is None or job.get_status(refresh=False) not in going:
             self._missing_since.pop(job_id, None)
             return True
         # It has just been taken, and its run has no lease yet; or its worker died, in a way that RQ sees much later.
@@ -103,7 +104,7 @@ class CameraJobs:
         job = self._fetch(job_id)
         if job is None:
             return "new"
-        status = job.get_status()
+        status = job.get_status(refresh=False)
         job.delete()
         return str(status.value if isinstance(status, JobStatus) else status)
 

@@ -28,6 +28,9 @@ _log = get_logger(__name__)
 class IngestWorker(Worker):
     """Runs one job at a time in a child process, and ends with its pool."""
 
+    # Between tries while Redis is away: a camera is to be run soon after it is back.
+    max_connection_wait_time = 5.0
+
     def work(self, *args: Any, **kwargs: Any) -> bool:
         """Work until told to stop, or until the pool is gone, however it went."""
         threading.Thread(target=_end_with, args=(os.getppid(),), name="watch-pool", daemon=True).start()
@@ -62,6 +65,24 @@ class IngestPool(WorkerPool):
         )
         self._num_cameras = num_cameras
         self._camera_workers: set[str] = set()
+        self._is_waiting = False
+
+    def check_workers(self, respawn: bool = True) -> None:
+        """Replace workers that have ended, once Redis takes what they write: until then they would end at once."""
+        self.reap_workers()  # type: ignore[no-untyped-call]
+        if respawn and self.number_of_active_workers < self.num_workers and self._takes_writes():
+            super().check_workers(respawn)
+
+    def _takes_writes(self) -> bool:
+        try:
+            self.connection.set(f"emotrace:pool:{self.name}", b"", px=1000)
+        except redis.exceptions.RedisError as error:
+            if not self._is_waiting:
+                _log.warning("no new workers while Redis takes no writes", reason=str(error))
+            self._is_waiting = True
+            return False
+        self._is_waiting = False
+        return True
 
     def get_worker_process(self, name: str, *args: Any, **kwargs: Any) -> Any:
         """Return a process for a camera worker, where one is missing, else for a part worker."""
