@@ -78,6 +78,8 @@ class Proxy:
             with self._connect() as server:
                 with self._lock:
                     self._open |= {client, server}
+                if not self._listens.is_set():
+                    return  # it came at the very moment of the cut
                 back = threading.Thread(target=self._pump, args=(server, client), daemon=True)
                 back.start()
                 self._pump(client, server)
