@@ -1,11 +1,14 @@
 """All RQ enqueueing: jobs by dotted name, with JSON arguments, because RQ's own serializer runs code that it reads.
 
-What runs is decided elsewhere: a camera by its row in ``streams`` and its lease. The queue only hands work out.
+JSON alone does not keep strangers' code out: RQ calls whatever function a job names, so workers fetch jobs as
+``OwnJob``. What runs is decided elsewhere: a camera by its row in ``streams`` and its lease. The queue only hands work
+out.
 """
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 import redis
 from rq import Queue
@@ -13,17 +16,41 @@ from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
+from contracts.errors import UsageError
 from contracts.stream import call_redis
 
 CAMERAS = "cameras"
 PARTS = {"high": "parts-high", "normal": "parts", "low": "parts-low"}
 _RUN_CAMERA = "ingest.camera_run.run_camera_job"
 _RUN_PART = "ingest.jobs.run_part_job"
+_FUNCTIONS = (_RUN_CAMERA, _RUN_PART)
 _FOR_EVER = -1
 # A job whose worker took it off the queue and died before it said so is in no registry; so long it is given.
 _TAKEN_S = 5.0
 _RETRY_S = 5.0
 _KEPT_S = 3600  # how a camera's last job ended can be looked at for so long
+
+
+class OwnJob(Job):
+    """A job as our workers see it: one that calls what is enqueued here, and nothing else.
+
+    Whoever can write to Redis could else have any function of any module called with any arguments, or any address.
+    """
+
+    @property
+    def func(self) -> Callable[..., Any]:
+        """The function to run.
+
+        Raises:
+            UsageError: it is none of ours.
+        """
+        if self.func_name not in _FUNCTIONS:
+            raise UsageError(f"The job {self.id} names a function that is none of emotrace's. Who writes to Redis?")
+        function: Callable[..., Any] = super().func
+        return function
+
+    success_callback = failure_callback = stopped_callback = None
+    webhooks = property(lambda _self: [], lambda _self, _webhooks: None)
 
 
 @dataclass

@@ -19,7 +19,7 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerPool
 
-from contracts.jobs import CAMERAS, PARTS
+from contracts.jobs import CAMERAS, PARTS, OwnJob
 from contracts.logs import get_logger
 
 _log = get_logger(__name__)
@@ -62,6 +62,7 @@ class IngestPool(WorkerPool):
             num_workers=num_cameras + num_parts,
             worker_class=IngestWorker,
             serializer=JSONSerializer,
+            job_class=OwnJob,
         )
         self._num_cameras = num_cameras
         self._camera_workers: set[str] = set()

@@ -13,6 +13,7 @@ import pytest
 import redis
 import sqlalchemy as sa
 from camera_runs import Running, add_camera, configure, read_state, wait_for
+from rq import Callback, Queue
 from rq.job import Job, JobStatus
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
@@ -20,7 +21,7 @@ from rq.serializers import JSONSerializer
 from contracts import cameras, store
 from contracts.database import read_transaction
 from contracts.encryption import find_secret_key
-from contracts.jobs import CAMERAS, CameraJobs, name_job
+from contracts.jobs import CAMERAS, CameraJobs, OwnJob, name_job
 from contracts.leases import list_held
 from contracts.schema import sessions
 from contracts.settings import read_settings
@@ -175,6 +176,19 @@ def test_a_camera_goes_on_when_rq_gives_its_job_up_as_abandoned_or_forgets_it(
         before = read_state(valkey, camera)
         wait_for(lambda: (state := read_state(valkey, camera)) and before and state.at > before.at, "the run's word")
     assert list_epochs(sqlite_engine) == [1]
+
+
+def test_a_job_that_names_another_function_is_not_run_whoever_put_it_on_the_queue(
+    camera: str, valkey: redis.Redis, tmp_path: Path, start_ingest: Start
+) -> None:
+    queue = Queue(CAMERAS, connection=valkey, serializer=JSONSerializer)
+    foreign = queue.enqueue_call("os.mkdir", args=[str(tmp_path / "made")], on_failure=Callback("os.getcwd"))
+    start_ingest()
+    wait_for(lambda: foreign.get_status() == JobStatus.FAILED, "the job's end")
+    assert not (tmp_path / "made").exists()
+    result = foreign.latest_result()
+    assert result is not None and "none of emotrace's" in str(result.exc_string)
+    assert OwnJob.fetch(foreign.id, connection=valkey, serializer=JSONSerializer).failure_callback is None
 
 
 def test_asking_a_host_to_stop_ends_its_cameras_in_order(
