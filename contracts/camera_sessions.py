@@ -5,6 +5,7 @@
 connection; the caller owns the transaction.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,10 +115,21 @@ def list_ended(connection: sa.Connection) -> list[store.Row]:
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def count_waiting_faces(connection: sa.Connection, session_id: str) -> int:
-    """Return how many faces of a session that were published have neither rows nor a rejection."""
-    found = store.read_ledger(connection, session_id)
-    return max(0, found.published - found.rows - found.rejected)
+def count_missing_faces(connection: sa.Connection, session_ids: Sequence[str]) -> dict[str, int]:
+    """Return how many faces of each session are known to be published and have neither rows nor a rejection.
+
+    Negative where a run died before it wrote down what it had published.
+    """
+    missing = dict.fromkeys(session_ids, 0)
+    for table, number, sign in (
+        (coverage, sa.func.sum(coverage.c.num_faces), 1),
+        (emotions, sa.func.count(), -1),
+        (rejections, sa.func.sum(rejections.c.num_faces), -1),
+    ):
+        query = sa.select(table.c.session_id, number).where(table.c.session_id.in_(session_ids))
+        for session_id, total in connection.execute(query.group_by(table.c.session_id)):
+            missing[session_id] += sign * int(total)
+    return missing
 
 
 def seal_session(connection: sa.Connection, session_id: str) -> Ledger:

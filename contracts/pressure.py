@@ -12,7 +12,7 @@ import redis
 MAX_MEMORY_SHARE = 0.5
 # Of a server without a limit of its own.
 _DEFAULT_MAX_BYTES = 512 * 2**20
-_KEPT_MS = 1000
+KEPT_S = 1.0
 
 
 class Pressure(msgspec.Struct, frozen=True):
@@ -47,5 +47,5 @@ def read_pressure(client: redis.Redis, lane_name: str) -> Pressure:
     limit = int(memory.get("maxmemory") or _DEFAULT_MAX_BYTES)
     age_s = now[0] + now[1] / 1e6 - int(oldest[0][0].split(b"-")[0]) / 1000 if oldest else 0.0
     pressure = Pressure(int(num_waiting), max(0.0, age_s), int(memory["used_memory"]) / limit)
-    client.set(key, msgspec.json.encode(pressure), px=_KEPT_MS)
+    client.set(key, msgspec.json.encode(pressure), px=round(1000 * KEPT_S))
     return pressure

@@ -122,7 +122,7 @@ class Street:
 
     def _count_waiting(self, session_id: str) -> int:
         with read_transaction(self.engine) as connection:
-            return camera_sessions.count_waiting_faces(connection, session_id)
+            return camera_sessions.count_missing_faces(connection, [session_id])[session_id]
 
     def lose_and_find(self, act: Act) -> Outcome:
         """Run a camera that loses its power for some seconds."""

@@ -18,7 +18,7 @@ from contracts.errors import ServiceError
 from contracts.jobs import CameraJobs
 from contracts.lanes import BATCH, LIVE, name_lane
 from contracts.logs import get_logger
-from contracts.pressure import read_pressure
+from contracts.pressure import KEPT_S, read_pressure
 from contracts.stream import CropStream
 
 _TICK_S = 2.0
@@ -48,6 +48,8 @@ class Scheduler:
                 found = ""
             except (redis.exceptions.RedisError, ServiceError) as error:
                 found = str(error)
+                # Nothing could change meanwhile, and runs hand over what they hold only when they can again.
+                self._unchanged.clear()
             if found != trouble:
                 _say(found)
                 trouble = found
@@ -94,26 +96,31 @@ class Scheduler:
     def _seal_sessions(self) -> None:
         with read_transaction(self._engine) as connection:
             ended = camera_sessions.list_ended(connection)
-            ids = [row["session_id"] for row in ended]
-            ids = [row["session_id"] for row in ended]
-            waiting = {session_id: camera_sessions.count_waiting_faces(connection, session_id) for session_id in ids}
-        now_s = time.monotonic()
+            missing = camera_sessions.count_missing_faces(connection, [row["session_id"] for row in ended])
+        now_s, unknown = time.monotonic(), (None, 0.0)
         self._unchanged = {
-            session_id: kept if (kept := self._unchanged.get(session_id, (-1, 0.0)))[0] == number else (number, now_s)
-            for session_id, number in waiting.items()
+            session_id: kept if (kept := self._unchanged.get(session_id, unknown))[0] == number else (number, now_s)
+            for session_id, number in missing.items()
         }
         for row in ended:
             number, since_s = self._unchanged[row["session_id"]]
-            if number and not (now_s - since_s >= self._lost_s and self._is_handled(row)):
+            # What a run that died had published is not known: its last windows may still wait.
+            is_known = number == 0 and row["end_reason"] != camera_sessions.RUN_LOST
+            if not is_known and not self._is_handled(row, now_s - since_s):
                 continue
             seal = partial(camera_sessions.seal_session, session_id=row["session_id"])
             ledger = write_transaction(self._engine, seal, retry_s=0.0)
             _log.info("session is sealed", session=row["session_id"], rows=ledger.rows, rejected=ledger.rejected)
 
-    def _is_handled(self, session: store.Row) -> bool:
-        """Return whether everything that was handed over before the session's end has been read and stored."""
-        oldest_s = read_pressure(self._client, name_lane(LIVE, session["model_id"])).oldest_age_s
-        return bool(oldest_s < time.time() - session["ended_at"])
+    def _is_handled(self, session: store.Row, unchanged_s: float) -> bool:
+        """Return whether a session that has not changed for so long has nothing to wait for any more.
+
+        Everything that was in its lane then must have been stored, and the lane must have taken what runs still hold.
+        """
+        if unchanged_s < self._lost_s:
+            return False
+        pressure = read_pressure(self._client, name_lane(LIVE, session["model_id"]))
+        return not pressure.is_full and pressure.oldest_age_s + KEPT_S < unchanged_s
 
     def _take_place(self) -> bool:
         """Return whether this scheduler is the one that works, and keep the place for some seconds more."""
