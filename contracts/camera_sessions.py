@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from contracts import store
 from contracts.cameras import record_source
 from contracts.errors import LedgerError
-from contracts.leases import Lease, check_lease
+from contracts.leases import Lease, acquire_lease, check_lease, release_lease
 from contracts.ledger import Ledger
 from contracts.model_card import ModelCard
 from contracts.schema import clock_anchors, coverage, emotions, rejections, sessions, tracks
@@ -107,6 +107,25 @@ def end_lost_sessions(connection: sa.Connection, lease: Lease) -> int:
         "ended_at": sessions.c.started_at + last_s,
     }
     return connection.execute(sa.update(sessions).where(left).values(**values)).rowcount
+
+
+def list_running_streams(connection: sa.Connection) -> set[str]:
+    """Return the streams that have a session of a run which lives, or died without a word."""
+    query = sa.select(sessions.c.source_id).where(sessions.c.status == store.RUNNING, sessions.c.epoch.is_not(None))
+    return set(connection.execute(query.distinct()).scalars())
+
+
+def end_abandoned_sessions(connection: sa.Connection, stream_id: str, holder: str) -> int:
+    """End what runs of a stream left behind that no run will follow, unless one still holds the lease.
+
+    The epoch grows with it, so that a run which was only cut off writes nothing behind its end.
+    """
+    lease = acquire_lease(connection, stream_id, holder)
+    if lease is None:
+        return 0
+    num_ended = end_lost_sessions(connection, lease)
+    release_lease(connection, lease)
+    return num_ended
 
 
 def list_ended(connection: sa.Connection) -> list[store.Row]:

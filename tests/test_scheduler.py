@@ -12,7 +12,7 @@ from test_store import CARD, make_row
 from contracts import camera_sessions, store
 from contracts.database import read_transaction
 from contracts.lanes import LIVE, name_lane
-from contracts.leases import acquire_lease
+from contracts.leases import acquire_lease, release_lease
 from contracts.schema import rejections, streams
 from contracts.stream import CropStream
 from workers.scheduler import Scheduler
@@ -103,6 +103,20 @@ def test_the_last_windows_of_a_run_that_died_are_waited_for_though_nobody_wrote_
     with read_transaction(engine) as connection:
         ledger = store.read_ledger(connection, SESSION)
     assert ledger.find_imbalances() == [] and ledger.rows == ledger.published == 5
+
+
+def test_a_run_that_died_and_whose_stream_was_disabled_leaves_no_session_open(
+    engine: sa.Engine, scheduler: Scheduler
+) -> None:
+    begin(engine, num_faces=3, num_rows=3)
+    with engine.begin() as connection:
+        alive = acquire_lease(connection, STREAM["stream_id"], "a host that lives")
+    scheduler.tick()
+    assert read_status(engine) == store.RUNNING
+    with engine.begin() as connection:
+        release_lease(connection, alive)  # type: ignore[arg-type]
+    tick_for(scheduler, LOST_S + 2.0)
+    assert read_status(engine) == store.INTERRUPTED
 
 
 def test_what_a_run_cannot_hand_over_because_redis_is_full_is_not_lost(

@@ -65,12 +65,17 @@ class Scheduler:
         with read_transaction(self._engine) as connection:
             wanted = {row["stream_id"]: row["name"] for row in cameras.list_streams(connection, enabled=True)}
             held = leases.list_held(connection)
+            running = camera_sessions.list_running_streams(connection)
         done = self._jobs.reconcile(wanted, held)
         for stream_id, ending in done.enqueued.items():
             _log.info("camera is to run", stream=wanted[stream_id], job_before=ending)
             metrics.CAMERAS_STARTED.labels(ending).inc()
         for stream_id in done.removed:
             _log.info("camera is no longer to run", stream=stream_id)
+        for stream_id in running - wanted.keys() - held.keys():
+            # Of the others the next run does it.
+            end = partial(camera_sessions.end_abandoned_sessions, stream_id=stream_id, holder=self._name)
+            write_transaction(self._engine, end, retry_s=0.0)
         self._seal_sessions()
         self._look_after_parts()
         metrics.RECONCILED.set_to_current_time()
