@@ -50,6 +50,7 @@ def run_camera(stream_id: str, should_stop: Callable[[], bool] = lambda: False) 
 
     Raises:
         UsageError, SecretKeyError, ModelError, ServiceError: it cannot begin.
+        RowsRefusedError: the database refuses what the run writes.
     """
     settings = read_settings()
     redis_url = require_redis(settings)
@@ -112,7 +113,9 @@ def _run_camera(
         min_backoff_s=settings.camera_min_backoff_s,
         max_backoff_s=settings.camera_max_backoff_s,
     )
-    reader = CameraReader(source, options, lambda: should_stop() or keeper.end_reason is not None)
+    reader = CameraReader(
+        source, options, lambda: should_stop() or keeper.end_reason is not None or outbox.error is not None
+    )
     try:
         ingest_camera(plan, reader, detector, outbox, keeper, state)
     finally:
@@ -120,4 +123,6 @@ def _run_camera(
         outbox.close(_CLOSE_S)
         keeper.close(_CLOSE_S)
         forget_state(client, plan.stream["stream_id"])
+    if (error := keeper.error or outbox.error) is not None:
+        raise error
     return keeper.end_reason or "stopped"

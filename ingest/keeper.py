@@ -24,8 +24,9 @@ Write = Callable[[sa.Connection], None]
 class RunKeeper:
     """Renews ``lease`` every few seconds, and commits with it what there is to know of the session.
 
-    ``is_held``: the run may analyse. ``end_reason``: why it must end, if so: another run has taken over (``is_lost``),
-    or the stream was disabled, removed or edited since its ``revision``. ``is_away``: the database is.
+    ``is_held``: the run may analyse. ``end_reason``: why it must end, if so: the stream was disabled, removed or edited
+    since its ``revision``, or, and then the lease ``is_lost``, another run has taken over or an ``error`` ended this
+    thread. ``is_away``: the database is.
     """
 
     def __init__(
@@ -44,6 +45,7 @@ class RunKeeper:
         self._is_closing = False
         self.is_lost = False
         self.end_reason: str | None = None
+        self.error: Exception | None = None
         self.is_away = False
         self.message = ""
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
@@ -111,13 +113,15 @@ class RunKeeper:
         begin_s = time.monotonic()
         try:
             end_reason = write_transaction(self._engine, partial(self._write, writes=writes), retry_s=0.0)
-        except (LeaseLostError, RowsRefusedError) as error:
-            with self._changed:
-                self.is_lost, self.end_reason = True, "taken_over"
-                self.message = str(error)
-                self._changed.notify_all()
+        except LeaseLostError as error:
+            self._lose("taken_over", error)
+        except RowsRefusedError as error:
+            self._fail(error)
         except ServiceError as error:
             self.is_away, self.message = True, str(error)
+        except Exception as error:
+            # A run whose keeper has died would go on for ever, without a lease and without a word.
+            self._fail(error)
         else:
             # Counted from before the call: the answer may have taken long.
             self._held_until_s = begin_s + self._lease_s
@@ -126,6 +130,16 @@ class RunKeeper:
                 self.end_reason = end_reason
                 del self._writes[: len(writes)]
                 self._changed.notify_all()
+
+    def _fail(self, error: Exception) -> None:
+        self.error = error
+        self._lose("failed", error)
+
+    def _lose(self, end_reason: str, error: Exception) -> None:
+        with self._changed:
+            self.is_lost, self.end_reason = True, end_reason
+            self.message = str(error)
+            self._changed.notify_all()
 
     def _write(self, connection: sa.Connection, writes: list[Write]) -> str | None:
         """Write everything and return why the run is to end, if it is."""

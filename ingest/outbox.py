@@ -24,7 +24,8 @@ _TICK_S = 1.0
 class Outbox:
     """Windows on their way to a lane, in order. ``on_tick`` is called about once a second, in the outbox's thread.
 
-    ``pressure`` is the newest that the server told, None before the first answer and while it is away.
+    ``pressure`` is the newest that the server told, None before the first answer and while it is away. ``error`` is
+    what ended the thread before its time.
     """
 
     def __init__(self, stream: CropStream, on_tick: Callable[[], None] = lambda: None) -> None:
@@ -36,6 +37,7 @@ class Outbox:
         self._is_closing = False
         self.pressure: Pressure | None = None
         self.is_away = False
+        self.error: Exception | None = None
         self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
 
     def start(self) -> None:
@@ -78,16 +80,24 @@ class Outbox:
         return len(self._waiting)
 
     def _run(self) -> None:
-        while not self._is_closing:
-            try:
-                self.pressure = read_pressure(self._stream.client, self._stream.name)
-                self._on_tick()
-                self.is_away = False
-                self._hand_over_until(time.monotonic() + _TICK_S)
-            except (redis.exceptions.RedisError, ServiceError):
-                self.pressure, self.is_away = None, True
-                with self._changed:
-                    self._changed.wait_for(lambda: self._is_closing, _TICK_S)
+        try:
+            while not self._is_closing:
+                self._work()
+        except Exception as error:
+            # A run whose outbox has died would go on for ever, and count all that it sees as back-pressure.
+            self.error = error
+
+    def _work(self) -> None:
+        """Ask for the pressure, and hand over for a while; or wait, where Redis is away."""
+        try:
+            self.pressure = read_pressure(self._stream.client, self._stream.name)
+            self._on_tick()
+            self.is_away = False
+            self._hand_over_until(time.monotonic() + _TICK_S)
+        except (redis.exceptions.RedisError, ServiceError):
+            self.pressure, self.is_away = None, True
+            with self._changed:
+                self._changed.wait_for(lambda: self._is_closing, _TICK_S)
 
     def _hand_over_until(self, end_s: float) -> None:
         """Hand windows over as they come, until it is time to ask for the pressure again."""

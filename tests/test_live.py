@@ -16,10 +16,11 @@ from contracts.encryption import find_secret_key
 from contracts.errors import LeaseLostError
 from contracts.leases import LEASE_S, acquire_lease, check_lease, list_held, release_lease, renew_lease
 from contracts.rejected import iterate_rejected, requeue
-from contracts.schema import emotions, sessions
+from contracts.schema import emotions, leases, sessions
 from contracts.settings import read_settings
 from contracts.stream_state import LIVE, StreamState
 from ingest.camera_run import run_camera
+from ingest.keeper import RunKeeper
 
 NOTHING = StreamState(stream_id="", name="", state="", since=0, at=0, host="", pid=0, epoch=0)
 
@@ -176,6 +177,26 @@ def test_without_redis_windows_wait_and_with_it_again_every_face_gets_its_row(
         wait_for(lambda: valkey.xlen(LANE) == 0, "the last windows")
     (found,) = seal_all(engine)
     assert found.find_imbalances() == [] and found.rejected == 0 and found.rows == found.published
+
+
+def test_an_answer_about_pressure_that_another_release_left_behind_stops_no_camera(
+    camera: str, engine: sa.Engine, valkey: redis.Redis
+) -> None:
+    valkey.set(f"emotrace:pressure:{LANE}", b'{"of": "another release"}')
+    with worker_running(), camera_running(camera):
+        wait_for(lambda: count_rows(engine) >= 4, "rows")
+
+
+def test_a_run_ends_with_an_error_where_what_it_knows_cannot_be_written(camera: str, engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        lease = acquire_lease(connection, camera, "this one")
+    assert lease is not None
+    keeper = RunKeeper(engine, lease, revision=1)
+    too_long = sa.insert(leases).values(stream_id="b", epoch=2**70, holder="", expires_at=0.0)
+    keeper.begin_session(lambda connection: connection.execute(too_long), lambda: lambda _connection: None)  # type: ignore[arg-type,return-value]
+    wait_for(lambda: keeper.end_reason, "the end")
+    assert (keeper.end_reason, keeper.is_held) == ("failed", False) and keeper.error is not None
+    assert not keeper.close(1.0)
 
 
 def test_a_killed_run_is_moved_once_its_lease_expires_and_its_last_faces_are_accounted_for(
