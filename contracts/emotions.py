@@ -9,6 +9,10 @@ from collections.abc import Mapping, Sequence
 EMOTIONS = ("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral")
 NEGATIVE_EMOTIONS = ("angry", "disgust", "fear", "sad")
 
+# A label whose probability is lower is more likely wrong than right, because probabilities are calibrated (the model
+# card's temperature); pages show it faded.
+UNCERTAIN_BELOW = 0.5
+
 # Okabe and Ito's palette, which stays apart under the common colour blindnesses; neutral is grey because it is the
 # background against which the others are read. "disgust" is a darker green than theirs to keep its contrast on white.
 COLOURS: Mapping[str, str] = {

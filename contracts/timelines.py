@@ -1,0 +1,182 @@
+"""Timelines as the database gives them: a bounded number of points for any range, however many rows lie in it.
+
+A range with few rows is given row by row. Else the database cuts it into buckets of equal time and tells each one's
+lowest, mean and highest values, so that no peak is averaged away. Each function takes a connection.
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from contracts.emotions import EMOTIONS, NEGATIVE_EMOTIONS, UNCERTAIN_BELOW
+from contracts.schema import coverage, emotions, sessions, sources, tracks
+from contracts.store import Row
+
+TOGETHER = 0  # the track id of points that stand for all faces; faces are counted from 1
+MAX_POINTS = 1000
+VALUES = (*EMOTIONS, "valence")
+_STEPS = (1.0, 2.0, 5.0, 10.0)
+
+
+def list_sources(connection: sa.Connection, limit: int = 1000) -> list[Row]:
+    """Return the sources that have sessions, the one with the newest session first."""
+    newest = sa.func.max(sessions.c.started_at).label("newest_at")
+    query = (
+        sa.select(sources.c.source_id, sources.c.kind, sources.c.name, sa.func.count().label("num_sessions"), newest)
+        .join_from(sources, sessions)
+        .group_by(sources.c.source_id, sources.c.kind, sources.c.name)
+        .order_by(newest.desc())
+        .limit(limit)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def list_source_sessions(
+    connection: sa.Connection, source_id: str, start_at: float = 0.0, end_at: float = math.inf, limit: int = 500
+) -> list[Row]:
+    """Return a source's sessions that overlap two moments (seconds since 1970), the newest first."""
+    query = sa.select(sessions).where(sessions.c.source_id == source_id)
+    if end_at < math.inf:
+        query = query.where(sessions.c.started_at <= end_at)
+    if start_at > 0:
+        query = query.where(sa.or_(sessions.c.ended_at.is_(None), sessions.c.ended_at >= start_at))
+    query = query.order_by(sessions.c.started_at.desc()).limit(limit)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def list_tracks_between(
+    connection: sa.Connection, session_ids: Sequence[str], start_s: float = 0.0, end_s: float = math.inf
+) -> list[Row]:
+    """Return the tracks of sessions that overlap a range of seconds, those with the most faces first."""
+    query = sa.select(tracks).where(tracks.c.session_id.in_(session_ids), tracks.c.end_s >= start_s)
+    if end_s < math.inf:
+        query = query.where(tracks.c.start_s <= end_s)
+    query = query.order_by(tracks.c.num_faces.desc(), tracks.c.session_id, tracks.c.track_id)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def find_duration(connection: sa.Connection, session: Row) -> float:
+    """Return the seconds from a session's first frame to the last moment that it knows of."""
+    ends = [
+        connection.execute(sa.select(sa.func.max(table.c.end_s)).where(table.c.session_id == session["session_id"]))
+        for table in (coverage, tracks)
+    ]
+    return max(session["facts"].get("duration_s") or 0.0, *(end.scalar_one() or 0.0 for end in ends))
+
+
+def list_coverage_between(connection: sa.Connection, session_id: str, start_s: float, end_s: float) -> list[Row]:
+    """Return a session's stretches that overlap a range of seconds, and the next one, in order of time."""
+    query = sa.select(coverage).where(coverage.c.session_id == session_id, coverage.c.end_s >= start_s)
+    following = sa.select(sa.func.min(coverage.c.start_s)).where(
+        coverage.c.session_id == session_id, coverage.c.start_s > end_s
+    )
+    until = sa.func.coalesce(following.scalar_subquery(), end_s)
+    query = query.where(coverage.c.start_s <= until).order_by(coverage.c.start_pts)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def read_points(
+    connection: sa.Connection,
+    session: Row,
+    start_s: float,
+    end_s: float,
+    track_ids: Sequence[int] | None = None,
+    max_points: int = MAX_POINTS,
+    bucket_s: float | None = None,
+) -> list[Row]:
+    """Return the points of a session's timeline between two moments, both included, by track and time.
+
+    ``track_ids`` gives each track points of its own; None puts all faces together, as ``TOGETHER``. No track has more
+    than ``max_points``. Where there are more rows, a point stands for all rows in ``find_bucket_s`` seconds (or in
+    ``bucket_s``, for several sessions in one picture): ``num_faces`` of them, ``num_uncertain`` with a confidence below
+    ``UNCERTAIN_BELOW``, between ``first_s`` and ``last_s``, at ``time_s`` on average. For each emotion and ``valence``
+    it has the mean under its name, and ``_min`` and ``_max``.
+    """
+    within = _select_within(session, start_s, end_s, track_ids)
+    if bucket_s is None:
+        # Counting stops as soon as there are too many.
+        counted = sa.select(emotions.c.pts).where(within).limit(max_points + 1).subquery()
+        is_few = connection.execute(sa.select(sa.func.count()).select_from(counted)).scalar_one() <= max_points
+        bucket_s = 0.0 if is_few else find_bucket_s(end_s - start_s, max_points)
+    key = _number_bucket(connection, bucket_s) if bucket_s else emotions.c.pts
+    track = sa.literal(TOGETHER) if track_ids is None else emotions.c.track_id
+    # The database looks at each row once; the derived values are named below, so that they are computed once.
+    rows = sa.select(
+        track.label("track_id"), key.label("bucket"), emotions.c.time_s, *(emotions.c[name] for name in EMOTIONS),
+        make_valence(connection).label("valence"), make_confidence(connection).label("confidence"),
+    ).where(within).subquery()  # fmt: skip
+    is_uncertain = sa.case((rows.c.confidence < UNCERTAIN_BELOW, 1), else_=0)
+    query = (
+        sa.select(
+            rows.c.track_id,
+            sa.func.count().label("num_faces"),
+            sa.func.sum(is_uncertain).label("num_uncertain"),
+            sa.func.min(rows.c.time_s).label("first_s"),
+            sa.func.max(rows.c.time_s).label("last_s"),
+            sa.func.avg(rows.c.time_s).label("time_s"),
+            *(
+                column
+                for name in VALUES
+                for column in (
+                    sa.func.avg(rows.c[name]).label(name),
+                    sa.func.min(rows.c[name]).label(f"{name}_min"),
+                    sa.func.max(rows.c[name]).label(f"{name}_max"),
+                )
+            ),
+        )
+        .group_by(rows.c.track_id, rows.c.bucket)
+        .order_by(rows.c.track_id, sa.func.min(rows.c.time_s))
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def find_bucket_s(duration_s: float, max_points: int = MAX_POINTS) -> float:
+    """Return the shortest round number of seconds (1, 2 or 5 and zeros) that cuts a duration into few enough buckets.
+
+    Buckets are counted from the session's start, so that the same moments fall together wherever a view begins; a view
+    touches one more than its length holds.
+    """
+    least_s = duration_s / max(1, max_points - 1)
+    if least_s <= 0:
+        return 0.001
+    power = 10.0 ** math.floor(math.log10(least_s))
+    return next(step * power for step in _STEPS if step * power >= least_s * (1 - 1e-9))
+
+
+def make_confidence(connection: sa.Connection) -> sa.ColumnElement[float]:
+    """Return the SQL of a row's confidence: its highest probability."""
+    return _greatest(connection)(*(emotions.c[name] for name in EMOTIONS))
+
+
+def make_valence(connection: sa.Connection) -> sa.ColumnElement[float]:
+    """Return the SQL of a row's valence, as ``contracts.emotions.compute_valence`` has it."""
+    return emotions.c.happy - _greatest(connection)(*(emotions.c[name] for name in NEGATIVE_EMOTIONS))
+
+
+def _greatest(connection: sa.Connection) -> Any:
+    return sa.func.greatest if connection.dialect.name == "postgresql" else sa.func.max
+
+
+def _number_bucket(connection: sa.Connection, bucket_s: float) -> sa.ColumnElement[int]:
+    quotient = emotions.c.time_s / bucket_s
+    # SQLite's cast cuts the fraction off, PostgreSQL's rounds; SQLite may lack floor. Times are not below zero.
+    whole = sa.func.floor(quotient) if connection.dialect.name == "postgresql" else quotient
+    return sa.cast(whole, sa.BigInteger)
+
+
+def _select_within(
+    session: Row, start_s: float, end_s: float, track_ids: Sequence[int] | None
+) -> sa.ColumnElement[bool]:
+    """Return the condition for a session's rows between two moments; the key finds them where pts are known."""
+    conditions = [
+        emotions.c.session_id == session["session_id"], emotions.c.time_s >= start_s, emotions.c.time_s <= end_s
+    ]  # fmt: skip
+    if session["time_base_num"] is not None and session["start_pts"] is not None:
+        ticks_per_s = session["time_base_den"] / session["time_base_num"]
+        bounds = (math.floor(start_s * ticks_per_s) - 1, math.ceil(end_s * ticks_per_s) + 1)
+        conditions.append(emotions.c.pts.between(*(session["start_pts"] + bound for bound in bounds)))
+    if track_ids is not None:
+        conditions.append(emotions.c.track_id.in_(track_ids))
+    return sa.and_(*conditions)
