@@ -252,6 +252,21 @@ def up(
 
 
 @app.command()
+def dashboard(
+    host: Annotated[
+        str, typer.Option(help="Address to serve on; others than this machine's own let others in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to serve on.")] = 8501,
+    database: Database = None,
+    redis: Redis = None,
+) -> None:
+    """Serve the dashboard: timelines for analysts, cameras for operators."""
+    from cli.dashboard import run
+
+    raise typer.Exit(run(host, port, redis, database))
+
+
+@app.command()
 def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it until Ctrl-C.")] = False,
     as_json: Json = False,

@@ -38,4 +38,5 @@ class SessionClock:
 
 def _interpolate(values: Floats, known: Floats, wanted: Floats) -> Floats:
     outside = np.minimum(values - known[0], 0.0) + np.maximum(values - known[-1], 0.0)
-    return np.interp(values, known, wanted).astype(np.float64) + outside
+    inside: Floats = np.interp(values, known, wanted)
+    return inside + outside

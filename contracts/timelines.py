@@ -6,7 +6,6 @@ lowest, mean and highest values, so that no peak is averaged away. Each function
 
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import sqlalchemy as sa
 
@@ -147,16 +146,18 @@ def find_bucket_s(duration_s: float, max_points: int = MAX_POINTS) -> float:
 
 def make_confidence(connection: sa.Connection) -> sa.ColumnElement[float]:
     """Return the SQL of a row's confidence: its highest probability."""
-    return _greatest(connection)(*(emotions.c[name] for name in EMOTIONS))
+    return _find_greatest(connection, EMOTIONS)
 
 
 def make_valence(connection: sa.Connection) -> sa.ColumnElement[float]:
     """Return the SQL of a row's valence, as ``contracts.emotions.compute_valence`` has it."""
-    return emotions.c.happy - _greatest(connection)(*(emotions.c[name] for name in NEGATIVE_EMOTIONS))
+    return emotions.c.happy - _find_greatest(connection, NEGATIVE_EMOTIONS)
 
 
-def _greatest(connection: sa.Connection) -> Any:
-    return sa.func.greatest if connection.dialect.name == "postgresql" else sa.func.max
+def _find_greatest(connection: sa.Connection, names: Sequence[str]) -> sa.ColumnElement[float]:
+    columns = [emotions.c[name] for name in names]
+    function = sa.func.greatest if connection.dialect.name == "postgresql" else sa.func.max
+    return function(*columns, type_=sa.Double)
 
 
 def _number_bucket(connection: sa.Connection, bucket_s: float) -> sa.ColumnElement[int]:

@@ -48,6 +48,9 @@ HEAVY = (
     "cryptography",
     "prometheus_client",
     "structlog",
+    "streamlit",
+    "pandas",
+    "plotly",
 )
 
 
@@ -145,6 +148,19 @@ def test_contracts_load_without_torch_cv2_av_or_streamlit() -> None:
         f"import sys, {', '.join(modules)}; print(sorted({{'torch', 'cv2', 'av', 'streamlit'}} & set(sys.modules)))"
     )
     assert run_python(program).strip() == "[]"
+
+
+def test_the_dashboard_loads_nothing_of_the_pipeline() -> None:
+    modules = sorted(f"dashboard.{path.stem}" for path in (ROOT / "dashboard").glob("*.py") if path.stem != "app")
+    unwanted = {"torch", "cv2", "av", "ingest", "models", "workers"}
+    program = f"import sys, {', '.join(modules)}; print(sorted({unwanted!r} & set(sys.modules)))"
+    assert run_python(program.replace("dashboard.__init__", "dashboard")).strip() == "[]"
+
+
+def test_no_file_of_the_dashboard_stands_in_front_of_a_package() -> None:
+    """Streamlit puts the folder first on the path."""
+    names = {path.stem for path in (ROOT / "dashboard").iterdir()}
+    assert not names & set(PACKAGES)
 
 
 def test_help_loads_nothing_heavy() -> None:

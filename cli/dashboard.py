@@ -1,0 +1,51 @@
+"""``emotrace dashboard``: the pages, served by Streamlit in a process of its own."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from cli.children import end_with_parent
+from cli.services import open_services
+from cli.watching import catch_interrupts
+from contracts.errors import UsageError
+
+_POLL_S = 0.2
+_STOP_TIMEOUT_S = 10.0
+
+
+def run(host: str, port: int, redis_url: str | None, database_url: str | None) -> int:
+    """Serve the pages until Ctrl-C or SIGTERM; return the exit code.
+
+    Raises:
+        UsageError, ServiceError: the settings are wrong, or a service cannot be used.
+    """
+    found = importlib.util.find_spec("dashboard")
+    if found is None or found.origin is None:
+        raise UsageError("The package dashboard is not installed. Install emotrace again.")
+    app = Path(found.origin).parent / "app.py"
+    end_with_parent()
+    with open_services(redis_url, database_url) as services, catch_interrupts() as interrupt:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-m", "streamlit", "run", str(app)),
+                *("--server.address", host, "--server.port", str(port)),
+            ],
+            env={**os.environ, **services.environment},
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        print(f"The dashboard is at http://{host}:{port} — Ctrl-C ends it.", flush=True)
+        try:
+            while process.poll() is None and not interrupt.is_asked:
+                time.sleep(_POLL_S)
+        finally:
+            process.terminate()
+            try:
+                process.wait(_STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+    return 0 if interrupt.is_asked else process.returncode

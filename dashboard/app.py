@@ -1,0 +1,17 @@
+"""The dashboard's pages and their order. Run it with: emotrace dashboard"""
+
+from pathlib import Path
+
+import streamlit as st
+
+# An icon of our own: Streamlit's would be fetched from the internet.
+st.set_page_config(page_title="emotrace", page_icon=str(Path(__file__).parent / "icon.png"), layout="wide")
+st.html("<style>.stMainBlockContainer {padding: 3rem clamp(1rem, 3vw, 3rem)}</style>")
+page = st.navigation(
+    {
+        "Analysts": [
+            st.Page("pages/timeline.py", title="Timeline", icon=":material/timeline:", default=True),
+        ],
+    }
+)
+page.run()

@@ -1,0 +1,151 @@
+"""What a page is about: the source, the session or the range of time, and the faces; kept in the page's address."""
+
+import time
+import zoneinfo
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from dashboard import queries
+from dashboard.texts import tell_duration, tell_moment, to_line
+
+CAMERA = "camera"
+RANGES = {"live": 300.0, "last 5 min": 300.0, "last hour": 3600.0, "last day": 86400.0, "custom": 0.0}
+DEFAULT_FACES = 3
+
+
+def choose_source() -> Any | None:
+    """Let the visitor choose a source; None where there is none yet."""
+    sources = queries.list_sources()
+    if sources.empty:
+        return None
+    by_id = {row.source_id: row for row in sources.itertuples()}
+    kinds = {CAMERA: "camera"}
+    chosen = st.selectbox(
+        "Source",
+        list(by_id),
+        index=_find_index(list(by_id), "source"),
+        format_func=lambda one: f"{to_line(by_id[one].name)} ({kinds.get(by_id[one].kind, 'recording')})",
+        key="source",
+    )
+    st.query_params["source"] = chosen
+    return by_id[chosen]
+
+
+def choose_session(source_id: str, zone: ZoneInfo) -> dict[str, Any] | None:
+    """Let the visitor choose one of a recording's sessions, where there are several."""
+    sessions = queries.list_sessions(source_id)
+    if sessions.empty:
+        return None
+    rows = {row.session_id: row for row in sessions.itertuples()}
+    chosen = st.selectbox(
+        "Session",
+        list(rows),
+        index=_find_index(list(rows), "session"),
+        format_func=lambda one: f"{tell_moment(rows[one].started_at, zone)} · {rows[one].status} · {one[:13]}",
+        key=f"session-{source_id}",
+    )
+    st.query_params["session"] = chosen
+    return queries.read_session(chosen)
+
+
+def choose_tracks(session_id: str) -> tuple[int, ...] | None:
+    """Let the visitor choose faces of a session; None stands for all of them together."""
+    tracks = queries.list_tracks(session_id)
+    rows = {int(row.track_id): row for row in tracks.itertuples()}
+    asked = [int(one) for one in st.query_params.get("faces", "").split(",") if one.isdigit() and int(one) in rows]
+    chosen = st.multiselect(
+        "Faces",
+        list(rows),
+        default=(asked or list(rows)[:DEFAULT_FACES])[: queries.MAX_FACES],
+        max_selections=queries.MAX_FACES,
+        format_func=lambda one: f"Face {one} ({rows[one].num_faces:,} rows)",
+        placeholder="All faces together",
+        key=f"faces-{session_id}",
+    )
+    _set_parameter("faces", ",".join(map(str, chosen)))
+    return tuple(chosen) or None
+
+
+def choose_camera_faces(
+    source_id: str, start_at: float, end_at: float, zone: ZoneInfo
+) -> tuple[tuple[str, int], ...] | None:
+    """Let the visitor choose faces that a camera saw; None stands for all of them together."""
+    faces = queries.list_camera_faces(source_id, start_at, end_at)
+    rows = {(row.session_id, int(row.track_id)): row for row in faces.itertuples()}
+    kept = [one for one in st.session_state.get(f"faces-{source_id}", []) if one in rows]
+    st.session_state[f"faces-{source_id}"] = kept
+    chosen = st.multiselect(
+        "Faces",
+        list(rows),
+        max_selections=queries.MAX_FACES,
+        format_func=lambda one: _tell_face(rows[one], zone),
+        placeholder="All faces together",
+        key=f"faces-{source_id}",
+    )
+    return tuple(chosen) or None
+
+
+def choose_zone() -> ZoneInfo:
+    """Let the visitor choose the time zone that moments are shown in; the browser's own stands first."""
+    own = st.context.timezone or "UTC"
+    names = sorted(zoneinfo.available_timezones() | {own})
+    chosen = st.sidebar.selectbox("Time zone", names, index=names.index(own), key="zone")
+    return ZoneInfo(chosen)
+
+
+def choose_range(zone: ZoneInfo) -> tuple[str, float, float]:
+    """Let the visitor choose a range of wall-clock time; return its name, and its ends in seconds since 1970."""
+    asked = st.query_params.get("range", "last hour")
+    name = st.segmented_control(
+        "Time", list(RANGES), default=asked if asked in RANGES else "last hour", required=True, key="range"
+    )
+    name = name or "last hour"
+    st.query_params["range"] = name
+    if name == "custom":
+        return name, *_choose_custom_range(zone)
+    # Visitors who look within the same second share what was read.
+    now = float(int(time.time()))
+    return name, now - RANGES[name], now
+
+
+def _choose_custom_range(zone: ZoneInfo) -> tuple[float, float]:
+    now = datetime.now(zone).replace(microsecond=0, tzinfo=None)
+    first, second = st.columns(2)
+    with first:
+        start = st.datetime_input("From", _read_moment("from", zone) or now.replace(minute=0, second=0), step=60)
+    with second:
+        end = st.datetime_input("To", _read_moment("to", zone) or now, step=60)
+    assert isinstance(start, datetime) and isinstance(end, datetime)
+    start_at, end_at = (moment.replace(tzinfo=zone).timestamp() for moment in (start, end))
+    st.query_params["from"], st.query_params["to"] = f"{start_at:.0f}", f"{end_at:.0f}"
+    if end_at <= start_at:
+        st.warning("The range ends before it begins. Showing one minute from its beginning.")
+        end_at = start_at + 60
+    return start_at, end_at
+
+
+def _read_moment(name: str, zone: ZoneInfo) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(float(st.query_params[name]), zone).replace(tzinfo=None, microsecond=0)
+    except (KeyError, ValueError, OverflowError, OSError):
+        return None
+
+
+def _tell_face(face: Any, zone: ZoneInfo) -> str:
+    seen = f"{tell_moment(face.start_at, zone, with_date=False)}, {tell_duration(face.end_at - face.start_at)}"
+    return f"Face {face.track_id} ({seen})"
+
+
+def _find_index(options: list[str], parameter: str) -> int:
+    asked = st.query_params.get(parameter)
+    return options.index(asked) if asked in options else 0
+
+
+def _set_parameter(name: str, value: str) -> None:
+    if value:
+        st.query_params[name] = value
+    else:
+        st.query_params.pop(name, None)

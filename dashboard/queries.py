@@ -1,0 +1,177 @@
+"""Everything that pages read, as data frames. What is read is kept for seconds, or minutes where it cannot change.
+
+Caches hold a bounded number of answers for all visitors together.
+"""
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+import streamlit as st
+
+from contracts import camera_sessions, cameras, store, timelines
+from contracts.clocks import SessionClock
+from contracts.database import read_transaction
+from dashboard.panels import Panel, make_panel
+from dashboard.services import open_services
+from reports.series import Gap, find_gaps
+
+# Seconds for which an answer about something that goes on is good enough.
+FRESH_S = 2.0
+MAX_FACES = 6
+_NOT_RUNNING = "not_running"
+
+
+def _read() -> Any:
+    return read_transaction(open_services().engine)
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=4, show_spinner=False)
+def list_sources() -> pd.DataFrame:
+    """Return the sources with sessions: source_id, kind, name, num_sessions, newest_at."""
+    with _read() as connection:
+        rows = timelines.list_sources(connection)
+    return pd.DataFrame(rows, columns=["source_id", "kind", "name", "num_sessions", "newest_at"])
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=64, show_spinner=False)
+def list_sessions(source_id: str) -> pd.DataFrame:
+    """Return a source's sessions, the newest first: session_id, status, model_id, started_at, ended_at."""
+    with _read() as connection:
+        rows = timelines.list_source_sessions(connection, source_id)
+    return pd.DataFrame(rows, columns=["session_id", "status", "model_id", "started_at", "ended_at", "error"])
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=64, show_spinner=False)
+def read_session(session_id: str) -> dict[str, Any]:
+    """Return a session's row with its source's name, and ``duration_s``.
+
+    Raises:
+        UsageError: there is none with this id.
+    """
+    with _read() as connection:
+        session = dict(store.read_session(connection, session_id))
+        return {**session, "duration_s": timelines.find_duration(connection, session)}
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=64, show_spinner=False)
+def list_tracks(session_id: str) -> pd.DataFrame:
+    """Return a session's faces, those seen most first: track_id, num_faces, start_s, end_s."""
+    with _read() as connection:
+        rows = timelines.list_tracks_between(connection, [session_id])
+    return pd.DataFrame(rows, columns=["track_id", "num_faces", "start_s", "end_s"])
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=128, show_spinner=False)
+def read_recording(session_id: str, track_ids: tuple[int, ...] | None, start_s: float, end_s: float) -> list[Panel]:
+    """Return a panel for each track of a session between two moments, or one for all faces together."""
+    with _read() as connection:
+        session = store.read_session(connection, session_id)
+        gaps = find_gaps(timelines.list_coverage_between(connection, session_id, start_s, end_s))
+        rows = timelines.read_points(connection, session, start_s, end_s, track_ids)
+    names = {timelines.TOGETHER: "All faces"} if track_ids is None else {one: f"Face {one}" for one in track_ids}
+    return [
+        make_panel(name, [row for row in rows if row["track_id"] == track_id], gaps, start_s, end_s)
+        for track_id, name in names.items()
+    ]
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=64, show_spinner=False)
+def list_camera_faces(source_id: str, start_at: float, end_at: float) -> pd.DataFrame:
+    """Return the faces that a camera saw between two moments, those seen most first, ``MAX_FACES`` times four at most.
+
+    ``session_id`` and ``track_id`` name them; ``start_at`` and ``end_at`` are seconds since 1970.
+    """
+    with _read() as connection:
+        sessions = timelines.list_source_sessions(connection, source_id, start_at, end_at)
+        clocks = _make_clocks(connection, sessions)
+        rows = timelines.list_tracks_between(connection, list(clocks))
+    faces = [
+        {
+            "session_id": row["session_id"],
+            "track_id": row["track_id"],
+            "num_faces": row["num_faces"],
+            "start_at": float(clocks[row["session_id"]].to_wall(row["start_s"])),
+            "end_at": float(clocks[row["session_id"]].to_wall(row["end_s"])),
+        }
+        for row in rows
+    ]
+    seen = [face for face in faces if face["end_at"] >= start_at and face["start_at"] <= end_at][: 4 * MAX_FACES]
+    return pd.DataFrame(seen, columns=["session_id", "track_id", "num_faces", "start_at", "end_at"])
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=64, show_spinner=False)
+def read_camera(
+    source_id: str, faces: tuple[tuple[str, int], ...] | None, start_at: float, end_at: float
+) -> list[Panel]:
+    """Return a panel for each of a camera's faces between two moments, or one for all of them together.
+
+    ``faces`` are pairs of session and track. Times are seconds since 1970, the camera's drift taken out.
+    """
+    with _read() as connection:
+        sessions = timelines.list_source_sessions(connection, source_id, start_at, end_at)
+        clocks = _make_clocks(connection, sessions)
+        gaps = _list_camera_gaps(connection, source_id, sessions, clocks, start_at, end_at)
+        bucket_s = timelines.find_bucket_s(end_at - start_at)
+        rows: dict[tuple[str, int] | None, list[dict[str, Any]]] = {key: [] for key in faces or (None,)}
+        for session in reversed(sessions):
+            session_id = session["session_id"]
+            tracks = None if faces is None else [track for of_session, track in faces if of_session == session_id]
+            if tracks == []:
+                continue
+            clock = clocks[session_id]
+            start_s, end_s = (float(moment) for moment in clock.to_session([start_at, end_at]))
+            if end_s < 0:
+                continue
+            points = timelines.read_points(connection, session, max(0.0, start_s), end_s, tracks, bucket_s=bucket_s)
+            for point in points:
+                for name in ("time_s", "first_s", "last_s"):
+                    point[name] = float(clock.to_wall(point[name]))
+                key = None if faces is None else (session_id, point["track_id"])
+                rows[key].append(point)
+    return [
+        make_panel("All faces" if key is None else f"Face {key[1]}", points, gaps, start_at, end_at)
+        for key, points in rows.items()
+    ]
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=4, show_spinner=False)
+def list_cameras() -> pd.DataFrame:
+    """Return the streams that operators want, their URLs without credentials."""
+    with _read() as connection:
+        rows = cameras.list_streams(connection)
+    columns = ["stream_id", "name", "kind", "url", "profile", "fps", "transport", "enabled", "updated_at"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _make_clocks(connection: sa.Connection, sessions: Sequence[store.Row]) -> dict[str, SessionClock]:
+    return {
+        one["session_id"]: SessionClock(one, camera_sessions.list_anchors(connection, one["session_id"]))
+        for one in sessions
+    }
+
+
+def _list_camera_gaps(
+    connection: sa.Connection,
+    source_id: str,
+    sessions: Sequence[store.Row],
+    clocks: dict[str, SessionClock],
+    start_at: float,
+    end_at: float,
+) -> list[Gap]:
+    """Return when a camera gave nothing between two moments: in its sessions, between them, and before the first."""
+    gaps = []
+    until = min(end_at, time.time())
+    for session in reversed(sessions):
+        clock = clocks[session["session_id"]]
+        start_s, end_s = (float(moment) for moment in clock.to_session([start_at, end_at]))
+        for gap in find_gaps(timelines.list_coverage_between(connection, session["session_id"], start_s, end_s)):
+            gaps.append(Gap(*(float(at) for at in clock.to_wall([gap.start_s, gap.end_s])), gap.state))
+    outages = camera_sessions.list_outages(connection, source_id, start_at, until)
+    gaps += [Gap(one.start_at, one.end_at, one.reason) for one in outages if one.end_at > start_at]
+    first_at = min((float(one["started_at"]) for one in sessions), default=until)
+    if first_at > start_at and not any(one.start_at <= start_at for one in outages):
+        gaps.append(Gap(start_at, first_at, _NOT_RUNNING))
+    return sorted(gaps, key=lambda gap: gap.start_s)

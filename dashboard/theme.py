@@ -1,0 +1,28 @@
+"""The colours of charts beside those of the emotions, for the light and the dark theme of the pages."""
+
+from dataclasses import dataclass
+
+import streamlit as st
+
+
+@dataclass(frozen=True)
+class Theme:
+    """``ink`` on ``paper`` reads at 4.5 to 1 and better, as does ``quiet``; ``line`` is for axes and rules."""
+
+    paper: str
+    ink: str
+    quiet: str
+    line: str
+    gap: str
+    hatch: str
+    accent: str
+    veil: str
+
+
+LIGHT = Theme("#FFFFFF", "#1A1F24", "#55606B", "#C5CCD3", "#F1F3F5", "#B8C0C8", "#00658F", "rgba(255,255,255,0.62)")
+DARK = Theme("#0B0E12", "#E6EAEE", "#A3AEB9", "#3A434D", "#171C22", "#4A545F", "#5CB8E6", "rgba(11,14,18,0.62)")
+
+
+def find_theme() -> Theme:
+    """Return the theme that the visitor's browser shows."""
+    return DARK if st.context.theme.type == "dark" else LIGHT

@@ -1,0 +1,30 @@
+"""The dashboard's pages run without a browser, on a database of the test's own."""
+
+from pathlib import Path
+
+import pytest
+import streamlit as st
+from streamlit.testing.v1 import AppTest
+
+APP = Path(__file__).parent.parent / "dashboard" / "app.py"
+
+
+def open_app(monkeypatch: pytest.MonkeyPatch, database_url: str, page: str | None = None, **parameters: str) -> AppTest:
+    """Run the app as a new visitor sees it, on ``page`` (a file of dashboard/pages)."""
+    monkeypatch.setenv("EMOTRACE_DATABASE_URL", database_url)
+    st.cache_data.clear()
+    st.cache_resource.clear()
+    app = AppTest.from_file(str(APP), default_timeout=60)
+    for name, value in parameters.items():
+        app.query_params[name] = value
+    app.run()
+    if page is not None:
+        app.switch_page(f"pages/{page}.py").run()
+    assert not app.exception, app.exception
+    return app
+
+
+def list_texts(app: AppTest) -> str:
+    """Return everything that a page says outside of its widgets."""
+    kinds = (app.title, app.subheader, app.markdown, app.caption, app.info, app.warning, app.error, app.success)
+    return "\n".join(str(element.value) for kind in kinds for element in kind)
