@@ -39,4 +39,5 @@ class SessionClock:
 def _interpolate(values: Floats, known: Floats, wanted: Floats) -> Floats:
     outside = np.minimum(values - known[0], 0.0) + np.maximum(values - known[-1], 0.0)
     inside: Floats = np.interp(values, known, wanted)
-    return inside + outside
+    moved: Floats = inside + outside
+    return moved

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from contracts.emotions import EMOTIONS, NEGATIVE_EMOTIONS, UNCERTAIN_BELOW
-from contracts.schema import coverage, emotions, sessions, sources, tracks
+from contracts.schema import coverage, emotions, rejections, sessions, sources, tracks
 from contracts.store import Row
 
 TOGETHER = 0  # the track id of points that stand for all faces; faces are counted from 1
@@ -128,6 +128,29 @@ def read_points(
         .group_by(rows.c.track_id, rows.c.bucket)
         .order_by(rows.c.track_id, sa.func.min(rows.c.time_s))
     )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
+def read_recent_points(connection: sa.Connection, session_id: str, span_s: float, bucket_s: float) -> list[Row]:
+    """Return the points of all faces together over the last ``span_s`` seconds that a session knows of."""
+    newest = sa.select(sa.func.max(tracks.c.end_s)).where(tracks.c.session_id == session_id).scalar_subquery()
+    row = connection.execute(
+        sa.select(sessions, newest.label("newest_s")).where(sessions.c.session_id == session_id)
+    ).mappings().one_or_none()  # fmt: skip
+    if row is None or row["newest_s"] is None:
+        return []
+    # Rows may be there already of tracks that are written down a moment later.
+    start_s, end_s = max(0.0, row["newest_s"] - span_s), row["newest_s"] + span_s
+    return read_points(connection, dict(row), start_s, end_s, bucket_s=bucket_s)
+
+
+def count_rejections(connection: sa.Connection, limit: int = 100) -> list[Row]:
+    """Return how many sequences, faces and sessions each reason of rejection concerns, the most faces first."""
+    faces = sa.func.sum(rejections.c.num_faces)
+    query = sa.select(
+        rejections.c.reason, sa.func.count().label("sequences"), faces.label("faces"),
+        sa.func.count(sa.distinct(rejections.c.session_id)).label("sessions"),
+    ).group_by(rejections.c.reason).order_by(faces.desc()).limit(limit)  # fmt: skip
     return [dict(row) for row in connection.execute(query).mappings()]
 
 

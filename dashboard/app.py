@@ -12,6 +12,11 @@ page = st.navigation(
         "Analysts": [
             st.Page("pages/timeline.py", title="Timeline", icon=":material/timeline:", default=True),
         ],
+        "Operators": [
+            st.Page("pages/wall.py", title="Wall", icon=":material/grid_view:"),
+            st.Page("pages/cameras.py", title="Cameras", icon=":material/videocam:"),
+            st.Page("pages/health.py", title="Health", icon=":material/monitor_heart:"),
+        ],
     }
 )
 page.run()

@@ -21,6 +21,7 @@ from dashboard.shapes import Floats, boxes, fade, find_stretches, line, outline
 from dashboard.theme import Theme
 
 Style = Literal["area", "lines"]
+STYLES: tuple[Style, ...] = ("area", "lines")
 TITLE_PX, RIBBON_PX, AREA_PX, VALENCE_PX, AXIS_PX = 34, 20, 170, 64, 44
 _SPACE_PX = 12
 # Lines are told apart by their dashes too.

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from dashboard import queries
+from dashboard.panels import iterate_rows
 from dashboard.texts import tell_duration, tell_moment, to_line
 
 CAMERA = "camera"
@@ -21,7 +22,7 @@ def choose_source() -> Any | None:
     sources = queries.list_sources()
     if sources.empty:
         return None
-    by_id = {row.source_id: row for row in sources.itertuples()}
+    by_id = {row.source_id: row for row in iterate_rows(sources)}
     kinds = {CAMERA: "camera"}
     chosen = st.selectbox(
         "Source",
@@ -30,6 +31,7 @@ def choose_source() -> Any | None:
         format_func=lambda one: f"{to_line(by_id[one].name)} ({kinds.get(by_id[one].kind, 'recording')})",
         key="source",
     )
+    assert chosen is not None
     st.query_params["source"] = chosen
     return by_id[chosen]
 
@@ -39,7 +41,7 @@ def choose_session(source_id: str, zone: ZoneInfo) -> dict[str, Any] | None:
     sessions = queries.list_sessions(source_id)
     if sessions.empty:
         return None
-    rows = {row.session_id: row for row in sessions.itertuples()}
+    rows = {row.session_id: row for row in iterate_rows(sessions)}
     chosen = st.selectbox(
         "Session",
         list(rows),
@@ -47,6 +49,7 @@ def choose_session(source_id: str, zone: ZoneInfo) -> dict[str, Any] | None:
         format_func=lambda one: f"{tell_moment(rows[one].started_at, zone)} · {rows[one].status} · {one[:13]}",
         key=f"session-{source_id}",
     )
+    assert chosen is not None
     st.query_params["session"] = chosen
     return queries.read_session(chosen)
 
@@ -54,7 +57,7 @@ def choose_session(source_id: str, zone: ZoneInfo) -> dict[str, Any] | None:
 def choose_tracks(session_id: str) -> tuple[int, ...] | None:
     """Let the visitor choose faces of a session; None stands for all of them together."""
     tracks = queries.list_tracks(session_id)
-    rows = {int(row.track_id): row for row in tracks.itertuples()}
+    rows = {int(row.track_id): row for row in iterate_rows(tracks)}
     asked = [int(one) for one in st.query_params.get("faces", "").split(",") if one.isdigit() and int(one) in rows]
     chosen = st.multiselect(
         "Faces",
@@ -74,7 +77,7 @@ def choose_camera_faces(
 ) -> tuple[tuple[str, int], ...] | None:
     """Let the visitor choose faces that a camera saw; None stands for all of them together."""
     faces = queries.list_camera_faces(source_id, start_at, end_at)
-    rows = {(row.session_id, int(row.track_id)): row for row in faces.itertuples()}
+    rows = {(row.session_id, int(row.track_id)): row for row in iterate_rows(faces)}
     kept = [one for one in st.session_state.get(f"faces-{source_id}", []) if one in rows]
     st.session_state[f"faces-{source_id}"] = kept
     chosen = st.multiselect(

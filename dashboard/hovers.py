@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 from contracts.emotions import COLOURS, EMOTIONS
 from contracts.timelines import VALUES
 from dashboard.axis import TimeAxis
-from dashboard.panels import Panel
+from dashboard.panels import Panel, iterate_rows
 from dashboard.texts import tell_duration, tell_state
 
 # A gap answers the pointer wherever it is met.
@@ -27,7 +27,7 @@ def add_hover(figure: go.Figure, row: int, panel: Panel, axis: TimeAxis, is_pick
         return
     span = float(panel.gaps["end"].max() - panel.gaps["start"].min())
     moments, texts = [], []
-    for gap in panel.gaps.itertuples():
+    for gap in iterate_rows(panel.gaps):
         length = gap.end - gap.start
         number = int(np.clip(np.ceil(length / max(span, 1e-9) * _STEPS), 1, _STEPS))
         moments += list(gap.start + (np.arange(number) + 0.5) * length / number)

@@ -14,13 +14,19 @@ import streamlit as st
 from contracts import camera_sessions, cameras, store, timelines
 from contracts.clocks import SessionClock
 from contracts.database import read_transaction
+from contracts.emotions import EMOTIONS, find_label
+from contracts.overview import Overview, read_overview
+from dashboard.fleet import Recent, make_wall
 from dashboard.panels import Panel, make_panel
-from dashboard.services import open_services
+from dashboard.services import open_redis, open_services
 from reports.series import Gap, find_gaps
 
 # Seconds for which an answer about something that goes on is good enough.
 FRESH_S = 2.0
 MAX_FACES = 6
+# The wall's sparklines: minutes of every camera are read anew this often.
+_RECENT_FRESH_S = 10.0
+_RECENT_S, _RECENT_BUCKET_S = 120.0, 5.0
 _NOT_RUNNING = "not_running"
 
 
@@ -115,7 +121,7 @@ def read_camera(
         clocks = _make_clocks(connection, sessions)
         gaps = _list_camera_gaps(connection, source_id, sessions, clocks, start_at, end_at)
         bucket_s = timelines.find_bucket_s(end_at - start_at)
-        rows: dict[tuple[str, int] | None, list[dict[str, Any]]] = {key: [] for key in faces or (None,)}
+        rows: dict[tuple[str, int] | None, list[store.Row]] = {key: [] for key in faces or (None,)}
         for session in reversed(sessions):
             session_id = session["session_id"]
             tracks = None if faces is None else [track for of_session, track in faces if of_session == session_id]
@@ -127,10 +133,9 @@ def read_camera(
                 continue
             points = timelines.read_points(connection, session, max(0.0, start_s), end_s, tracks, bucket_s=bucket_s)
             for point in points:
-                for name in ("time_s", "first_s", "last_s"):
-                    point[name] = float(clock.to_wall(point[name]))
+                walls = {name: float(clock.to_wall(point[name])) for name in ("time_s", "first_s", "last_s")}
                 key = None if faces is None else (session_id, point["track_id"])
-                rows[key].append(point)
+                rows[key].append({**point, **walls})
     return [
         make_panel("All faces" if key is None else f"Face {key[1]}", points, gaps, start_at, end_at)
         for key, points in rows.items()
@@ -144,6 +149,44 @@ def list_cameras() -> pd.DataFrame:
         rows = cameras.list_streams(connection)
     columns = ["stream_id", "name", "kind", "url", "profile", "fps", "transport", "enabled", "updated_at"]
     return pd.DataFrame(rows, columns=columns)
+
+
+@st.cache_data(ttl=FRESH_S, max_entries=1, show_spinner=False)
+def read_fleet() -> Overview:
+    """Return the state of everything that runs.
+
+    Raises:
+        ServiceError: the database or Redis is out of reach.
+    """
+    return read_overview(open_services().engine, open_redis())
+
+
+def read_wall() -> pd.DataFrame:
+    """Return one row a camera: its state, what it sees, and what it loses."""
+    overview = read_fleet()
+    running = [one.told.session_id for one in overview.streams if one.told is not None and one.told.session_id]
+    return make_wall(overview, _read_recent(tuple(sorted(running))))
+
+
+@st.cache_data(ttl=_RECENT_FRESH_S, max_entries=4, show_spinner=False)
+def _read_recent(session_ids: tuple[str, ...]) -> dict[str, Recent]:
+    """Return what running sessions saw in the last minutes."""
+    found = {}
+    with _read() as connection:
+        for session_id in session_ids:
+            points = timelines.read_recent_points(connection, session_id, _RECENT_S, _RECENT_BUCKET_S)
+            if points:
+                label, confidence = find_label([points[-1][name] for name in EMOTIONS])
+                found[session_id] = Recent(tuple(point["valence"] for point in points), label, confidence)
+    return found
+
+
+@st.cache_data(ttl=_RECENT_FRESH_S, max_entries=1, show_spinner=False)
+def count_rejected() -> pd.DataFrame:
+    """Return how many crop sequences and faces no worker could use, by reason, the most first."""
+    with _read() as connection:
+        rows = timelines.count_rejections(connection)
+    return pd.DataFrame(rows, columns=["reason", "sequences", "faces", "sessions"])
 
 
 def _make_clocks(connection: sa.Connection, sessions: Sequence[store.Row]) -> dict[str, SessionClock]:
@@ -168,7 +211,8 @@ def _list_camera_gaps(
         clock = clocks[session["session_id"]]
         start_s, end_s = (float(moment) for moment in clock.to_session([start_at, end_at]))
         for gap in find_gaps(timelines.list_coverage_between(connection, session["session_id"], start_s, end_s)):
-            gaps.append(Gap(*(float(at) for at in clock.to_wall([gap.start_s, gap.end_s])), gap.state))
+            gap_start, gap_end = (float(at) for at in clock.to_wall([gap.start_s, gap.end_s]))
+            gaps.append(Gap(gap_start, gap_end, gap.state))
     outages = camera_sessions.list_outages(connection, source_id, start_at, until)
     gaps += [Gap(one.start_at, one.end_at, one.reason) for one in outages if one.end_at > start_at]
     first_at = min((float(one["started_at"]) for one in sessions), default=until)

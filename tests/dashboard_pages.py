@@ -28,3 +28,10 @@ def list_texts(app: AppTest) -> str:
     """Return everything that a page says outside of its widgets."""
     kinds = (app.title, app.subheader, app.markdown, app.caption, app.info, app.warning, app.error, app.success)
     return "\n".join(str(element.value) for kind in kinds for element in kind)
+
+
+def press(app: AppTest, label: str) -> AppTest:
+    """Press the button with a label, in a form or not."""
+    next(button for button in app.button if button.label == label).click().run()
+    assert not app.exception, app.exception
+    return app

@@ -91,7 +91,7 @@ def _show_chart(key: str, bounds: View, read: ReadPanels, zone: ZoneInfo | None,
     view = read_view(key, bounds)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         style = st.segmented_control(
-            "Probabilities", ["area", "lines"], default="area", required=True, key="style", label_visibility="collapsed"
+            "Probabilities", charts.STYLES, default="area", required=True, key="style", label_visibility="collapsed"
         )
         with_valence = st.toggle("Valence", value=True, key="valence")
         is_picking = st.toggle(

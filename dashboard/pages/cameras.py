@@ -1,0 +1,145 @@
+"""Cameras: add, edit, enable, disable and remove what is to run."""
+
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from contracts.cameras import PROFILES
+from contracts.errors import EmotraceError
+from dashboard import actions, queries
+from dashboard.panels import iterate_rows
+from dashboard.texts import show_errors, to_line, to_markdown
+
+_TRANSPORTS = ("tcp", "udp")
+_URL_HELP = (
+    "rtsp(s):// or http(s):// URL, a webcam (0 or /dev/video0) or a file on the host, looped. A user name and a "
+    "password in it are encrypted, and never shown again."
+)
+_PROFILE_HELP = (
+    "live for rooms and streets; driver keeps the largest steady face alone; batch trades delay for fewer CPUs."
+)
+
+
+def render() -> None:
+    """Draw the page."""
+    st.title("Cameras")
+    _show_outcome()
+    rows = queries.list_cameras()
+    if rows.empty:
+        st.info("There are no cameras yet. Add the first one below.", icon=":material/videocam:")
+    else:
+        chosen = _choose(rows)
+        if chosen is not None:
+            _show_camera(chosen)
+    with st.expander("Add a camera", expanded=rows.empty, icon=":material/add:"):
+        _show_new()
+
+
+def _choose(rows: pd.DataFrame) -> Any | None:
+    """Show the cameras; return the one that is chosen."""
+    by_id = {row.stream_id: row for row in iterate_rows(rows)}
+    shown = rows.assign(
+        state=rows["enabled"].map({True: "● enabled", False: "○ disabled"}),
+        url=rows["url"].map(lambda url: to_line(url, 200)),
+    )
+    st.dataframe(
+        shown,
+        hide_index=True,
+        column_order=["state", "name", "url", "profile", "fps", "transport"],
+        column_config={
+            "state": "State",
+            "name": "Camera",
+            "url": st.column_config.TextColumn("Where", help="*** stands where credentials are."),
+            "profile": "Profile",
+            "fps": st.column_config.NumberColumn("Frames/s", format="%g"),
+            "transport": "Transport",
+        },
+    )
+    chosen = st.selectbox(
+        "Change a camera",
+        list(by_id),
+        index=None,
+        format_func=lambda one: to_line(by_id[one].name),
+        placeholder="Choose one",
+        key="camera",
+    )
+    return by_id.get(chosen)
+
+
+def _show_camera(camera: Any) -> None:
+    """Show what can be done with a camera."""
+    with st.container(border=True):
+        with st.form(f"edit-{camera.stream_id}", border=False, clear_on_submit=False):
+            first, second = st.columns(2)
+            name = first.text_input("Name", camera.name, max_chars=80)
+            # Of its own for each change, so that what was typed is gone with it.
+            number = st.session_state.get("changes", 0)
+            url = second.text_input(
+                "New URL", type="password", placeholder="Leave empty to keep it", help=_URL_HELP, key=f"url-{number}",
+                autocomplete="off",
+            )  # fmt: skip
+            profile, fps, transport = _ask_settings(camera.profile, camera.fps, camera.transport)
+            if st.form_submit_button("Save", type="primary"):
+                _act(
+                    f"Changed {name}.", actions.change_camera, camera.stream_id,
+                    name=name, url=url, profile=profile, fps=fps, transport=transport,
+                )  # fmt: skip
+        with st.container(horizontal=True):
+            verb = "Disable" if camera.enabled else "Enable"
+            if st.button(verb, key=f"switch-{camera.stream_id}", icon=":material/power_settings_new:"):
+                _act(f"{verb}d {camera.name}.", actions.set_camera_enabled, camera.stream_id, not camera.enabled)
+            with st.popover("Remove", icon=":material/delete:"):
+                st.markdown(f"Remove **{to_markdown(camera.name)}**? Its sessions and their rows stay.")
+                if st.button("Remove it", key=f"remove-{camera.stream_id}", type="primary"):
+                    st.session_state.pop("camera", None)
+                    _act(f"Removed {camera.name}.", actions.remove_camera, camera.stream_id)
+
+
+def _show_new() -> None:
+    number = st.session_state.get("changes", 0)
+    with st.form(f"add-{number}", border=False):
+        first, second = st.columns(2)
+        name = first.text_input("Name", max_chars=80, placeholder="Gate north", key=f"new-name-{number}")
+        url = second.text_input(
+            "URL", type="password", placeholder="rtsp://user:password@camera/stream", help=_URL_HELP,
+            key=f"new-url-{number}", autocomplete="off",
+        )  # fmt: skip
+        profile, fps, transport = _ask_settings("live", 10.0, None)
+        enabled = st.checkbox("Run it at once", value=True, key=f"new-enabled-{number}")
+        if st.form_submit_button("Add", type="primary"):
+            _act(f"Added {name}.", actions.add_camera, name, url, profile, fps, transport, enabled)
+
+
+def _ask_settings(profile: str, fps: float, transport: str | None) -> tuple[str, float, str | None]:
+    first, second, third = st.columns(3)
+    chosen = first.selectbox("Profile", PROFILES, PROFILES.index(profile), help=_PROFILE_HELP)
+    rate = second.number_input("Frames per second", 0.1, 1000.0, float(fps), step=1.0, format="%g")
+    carried = third.selectbox(
+        "Transport of RTSP", _TRANSPORTS, _TRANSPORTS.index(transport) if transport in _TRANSPORTS else None,
+        placeholder="tcp, unless told otherwise",
+    )  # fmt: skip
+    return chosen, rate, carried
+
+
+def _act(done: str, action: Any, *arguments: Any, **options: Any) -> None:
+    """Do it, and draw the page anew with the outcome; forms begin empty, so that no credentials stay behind."""
+    try:
+        action(*arguments, **options)
+        st.session_state["outcome"] = (True, done)
+        queries.list_cameras.clear()
+    except EmotraceError as error:
+        st.session_state["outcome"] = (False, str(error))
+    st.session_state["changes"] = st.session_state.get("changes", 0) + 1
+    st.rerun()
+
+
+def _show_outcome() -> None:
+    outcome = st.session_state.pop("outcome", None)
+    if outcome is not None:
+        show, icon = (st.success, ":material/check:") if outcome[0] else (st.error, ":material/error:")
+        show(to_markdown(outcome[1], 500), icon=icon)
+
+
+with show_errors():
+    render()
