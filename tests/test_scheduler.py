@@ -51,7 +51,7 @@ def begin(engine: sa.Engine, num_faces: int, num_rows: int) -> None:
         store.insert_new(connection, streams, [STREAM])
         lease = acquire_lease(connection, STREAM["stream_id"], "a host", lease_s=-1.0)
         assert lease is not None
-        camera_sessions.begin_session(connection, lease, STREAM, CARD, SESSION, {})
+        camera_sessions.begin_session(connection, lease, STREAM, CARD, SESSION, {}, started_at=time.time())
         counts = {"num_frames": num_faces, "num_not_sampled": 0, "num_faces": num_faces, "num_backpressure": 0}
         times = {"start_pts": 0, "start_s": 0.0, "end_s": 1.0, "fps": 10.0}
         row = {"session_id": SESSION, "state": "analysed", **times, **counts}
