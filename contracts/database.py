@@ -122,6 +122,15 @@ def write_transaction(engine: sa.Engine, write: Callable[[sa.Connection], _R], r
         pause_s = min(2 * pause_s, 1.0)
 
 
+def read_clock(connection: sa.Connection) -> float:
+    """Return the database's time in seconds since 1970: what hosts compare must not depend on their own clocks."""
+    if connection.dialect.name == "postgresql":
+        clock: sa.ColumnElement[Any] = sa.extract("epoch", sa.func.clock_timestamp())
+    else:
+        clock = (sa.func.julianday("now") - 2_440_587.5) * 86_400
+    return float(connection.execute(sa.select(clock)).scalar_one())
+
+
 def _read_first_line(error: DBAPIError) -> str:
     lines = str(error.orig).strip().splitlines()
     return hide_credentials(lines[0] if lines else repr(error.orig)).rstrip(".")

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from contracts import store
+from contracts.database import read_clock
 from contracts.errors import LeaseLostError
 from contracts.schema import leases
 
@@ -36,7 +37,7 @@ def acquire_lease(
     """
     store.insert_new(connection, leases, [{"stream_id": stream_id, "epoch": 0, "holder": "", "expires_at": 0.0}])
     held = _read_locked(connection, stream_id)
-    now_s = _read_clock(connection)
+    now_s = read_clock(connection)
     is_own = held.holder == holder and held.epoch > 0
     if held.expires_at > now_s and not is_own and not force:
         return None
@@ -54,7 +55,7 @@ def renew_lease(connection: sa.Connection, lease: Lease, lease_s: float = LEASE_
     """
     check_lease(connection, lease)
     update = sa.update(leases).where(leases.c.stream_id == lease.stream_id)
-    connection.execute(update.values(expires_at=_read_clock(connection) + lease_s))
+    connection.execute(update.values(expires_at=read_clock(connection) + lease_s))
 
 
 def release_lease(connection: sa.Connection, lease: Lease) -> None:
@@ -79,7 +80,7 @@ def check_lease(connection: sa.Connection, lease: Lease) -> None:
 
 def list_held(connection: sa.Connection) -> dict[str, str]:
     """Return who holds the lease of which stream, of those leases that have not expired."""
-    now_s = _read_clock(connection)
+    now_s = read_clock(connection)
     query = sa.select(leases.c.stream_id, leases.c.holder).where(leases.c.expires_at > now_s)
     return {row.stream_id: row.holder for row in connection.execute(query)}
 
@@ -88,12 +89,3 @@ def _read_locked(connection: sa.Connection, stream_id: str) -> Any:
     # SQLite has one writer at a time anyway, and ignores FOR UPDATE.
     query = sa.select(leases).where(leases.c.stream_id == stream_id).with_for_update()
     return connection.execute(query).one_or_none()
-
-
-def _read_clock(connection: sa.Connection) -> float:
-    """Return the database's time in seconds since 1970."""
-    if connection.dialect.name == "postgresql":
-        clock: sa.ColumnElement[Any] = sa.extract("epoch", sa.func.clock_timestamp())
-    else:
-        clock = (sa.func.julianday("now") - 2_440_587.5) * 86_400
-    return float(connection.execute(sa.select(clock)).scalar_one())

@@ -4,13 +4,13 @@ A part that has begun again has a new ``attempt``; only the last one may write, 
 dead adds nothing behind its successor's back. A finished part is final.
 """
 
-import time
 from collections.abc import Sequence
 from typing import Any
 
 import sqlalchemy as sa
 
 from contracts import ledger, store
+from contracts.database import read_clock
 from contracts.errors import UsageError
 from contracts.schema import batch_files, coverage, emotions, parts, rejections, tracks
 
@@ -35,7 +35,7 @@ def record_parts(connection: sa.Connection, session_id: str, plan: Sequence[stor
         "tries": 0,
         "packets_read": 0,
         "frames_read": 0,
-        "updated_at": time.time(),
+        "updated_at": read_clock(connection),
     }
     rows = [{**part, "session_id": session_id, "done_s": part["start_s"], **state} for part in plan]
     store.insert_new(connection, parts, rows)
@@ -65,7 +65,7 @@ def list_unread_parts(connection: sa.Connection) -> list[store.Row]:
 
     Those that wait, and those whose worker has died.
     """
-    is_dead = sa.and_(parts.c.status == RUNNING, parts.c.updated_at < time.time() - DEAD_AFTER_S)
+    is_dead = sa.and_(parts.c.status == RUNNING, parts.c.updated_at < read_clock(connection) - DEAD_AFTER_S)
     of_batch = batch_files.c.session_id == parts.c.session_id
     query = sa.select(parts.c.session_id, parts.c.part, batch_files.c.priority).join(batch_files, of_batch)
     query = query.where(sa.or_(parts.c.status == WAITING, is_dead))
@@ -73,19 +73,19 @@ def list_unread_parts(connection: sa.Connection) -> list[store.Row]:
 
 
 def begin_part(connection: sa.Connection, session_id: str, part: int) -> store.Row | None:
-    """Begin a new attempt to read a part and return its row, or None where it is over (or gone).
+    """Begin a new attempt to read a part and return its row, or None where it is over, gone, or being read.
 
     What an earlier attempt wrote of its ledger is taken back; rows of emotions stay, they would be the same.
     """
     row = _lock_part(connection, session_id, part)
-    if row is None or row["status"] in OVER:
+    if row is None or row["status"] in OVER or (row["status"] == RUNNING and not _is_dead(connection, row)):
         return None
     _forget_ledger(connection, row)
     if row["tries"] >= MAX_TRIES:
         last = f" The last error: {row['error']}" if row["error"] else ""
         _close(connection, row, FAILED, f"Its worker died, or failed, {row['tries']} times.{last}", None)
         return None
-    now = time.time()
+    now = read_clock(connection)
     values = {
         "status": RUNNING,
         "attempts": row["attempts"] + 1,
@@ -109,7 +109,7 @@ def renew_part(connection: sa.Connection, session_id: str, part: int, attempt: i
     row = _lock_part(connection, session_id, part)
     if row is None or row["attempts"] != attempt or row["ended_at"] is not None or row["status"] == WAITING:
         return None
-    _update(connection, row, updated_at=time.time(), **values)
+    _update(connection, row, updated_at=read_clock(connection), **values)
     return str(row["status"])
 
 
@@ -135,7 +135,7 @@ def end_part(
     if status == WAITING:
         # Whoever was asked to stop has not tried in vain.
         tries = row["tries"] if error is not None else row["tries"] - 1
-        _update(connection, row, status=WAITING, tries=tries, error=error, updated_at=time.time())
+        _update(connection, row, status=WAITING, tries=tries, error=error, updated_at=read_clock(connection))
     else:
         _close(connection, row, status, error, result)
     return True
@@ -168,7 +168,7 @@ def retry_parts(connection: sa.Connection, session_id: str) -> list[int]:
             # A worker that still reads the old attempt may not write any more.
             values = {"status": WAITING, "attempts": row["attempts"] + 1, "tries": 0, "done_s": row["start_s"]}
             counts = {"packets_read": 0, "frames_read": 0, "error": None, "ended_at": None}
-            _update(connection, row, **values, **counts, updated_at=time.time())
+            _update(connection, row, **values, **counts, updated_at=read_clock(connection))
             again.append(int(row["part"]))
     if again:
         store.update_session(connection, session_id, status=store.RUNNING, error=None, ended_at=None)
@@ -178,9 +178,13 @@ def retry_parts(connection: sa.Connection, session_id: str) -> list[int]:
 def close_dead_parts(connection: sa.Connection, session_id: str) -> None:
     """Close cancelled parts whose worker has died before it could."""
     for row in list_parts(connection, session_id):
-        is_dead = row["updated_at"] < time.time() - DEAD_AFTER_S
-        if row["status"] == CANCELLED and row["ended_at"] is None and is_dead:
+        if row["status"] == CANCELLED and row["ended_at"] is None and _is_dead(connection, row):
             _close(connection, row, CANCELLED, row["error"], None)
+
+
+def _is_dead(connection: sa.Connection, row: store.Row) -> bool:
+    """Return whether the worker that reads a part has not written for too long."""
+    return bool(row["updated_at"] < read_clock(connection) - DEAD_AFTER_S)
 
 
 def _lock_part(connection: sa.Connection, session_id: str, part: int) -> store.Row | None:
@@ -200,7 +204,7 @@ def _close(
 ) -> None:
     if status != DONE:
         _note_missing(connection, row)
-    now = time.time()
+    now = read_clock(connection)
     _update(connection, row, status=status, error=error, result=result, updated_at=now, ended_at=now)
 
 

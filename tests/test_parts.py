@@ -16,7 +16,7 @@ import redis
 import sqlalchemy as sa
 from make_videos import read_pictures, write_video
 
-from contracts import aliases, ledger, parts, store
+from contracts import aliases, ledger, parts, schema, store
 from contracts.boxes import compute_iou
 from contracts.database import read_transaction, write_transaction
 from contracts.emotions import EMOTIONS
@@ -275,10 +275,29 @@ def test_a_part_that_was_stopped_waits_and_its_second_attempt_leaves_the_same_ro
     assert batch.read(store.read_ledger).rows == 160
 
 
+def give_up(batch: Batch, part: int) -> None:
+    """Have a part's worker be silent for very long."""
+    long_ago = sa.update(schema.parts).where(schema.parts.c.part == part).values(updated_at=0.0)
+    write_transaction(batch.engine, lambda connection: connection.execute(long_ago), 5.0)
+
+
+def test_a_second_job_leaves_a_part_alone_that_is_being_read(batch: Batch, monkeypatch: pytest.MonkeyPatch) -> None:
+    begin = lambda connection: parts.begin_part(connection, batch.session_id, 1)  # noqa: E731
+    assert write_transaction(batch.engine, begin, 5.0) is not None
+    # A host whose clock is an hour ahead takes nobody for dead.
+    ahead = time.time() + 3600
+    monkeypatch.setattr(time, "time", lambda: ahead)
+    assert batch.run(1) == parts.RUNNING
+    with read_transaction(batch.engine) as connection:
+        assert 1 not in [row["part"] for row in parts.list_unread_parts(connection)]
+    assert batch.read(parts.read_part, 1)["attempts"] == 1
+
+
 def test_a_worker_that_was_given_up_writes_nothing_any_more(sqlite_batch: Batch) -> None:
     batch = sqlite_batch
     begin = lambda connection: parts.begin_part(connection, batch.session_id, 1)  # noqa: E731
     old = write_transaction(batch.engine, begin, 5.0)
+    give_up(batch, 1)
     new = write_transaction(batch.engine, begin, 5.0)
     assert (old["attempts"], new["attempts"]) == (1, 2)
     reader = PartReader(batch.clip, batch.plan.parts[1], batch.plan.start_pts)
@@ -384,6 +403,7 @@ def test_a_part_whose_workers_die_again_and_again_fails(sqlite_batch: Batch) -> 
     begin = lambda connection: parts.begin_part(connection, batch.session_id, 2)  # noqa: E731
     for _ in range(parts.MAX_TRIES):
         assert write_transaction(batch.engine, begin, 5.0) is not None
+        give_up(batch, 2)
     assert batch.run(2) == parts.FAILED
     assert "died, or failed, 4 times" in batch.read(parts.read_part, 2)["error"]
 
