@@ -84,6 +84,9 @@ class CameraJobs:
         wanted, held = set(wanted), set(held)
         done = Reconciliation()
         waiting = set(self._queue.get_job_ids())
+        # A run that got its lease is given time anew, should it lose it.
+        lacking = {name_job(stream_id) for stream_id in wanted - held}
+        self._missing_since = {job_id: since for job_id, since in self._missing_since.items() if job_id in lacking}
         for stream_id in sorted(wanted - held):
             job_id = name_job(stream_id)
             if job_id in waiting or not self._is_over(job_id):

@@ -107,6 +107,24 @@ def test_a_stream_whose_lease_is_held_needs_no_job_whatever_the_queue_says(valke
     assert CameraJobs(valkey).count_waiting() == 0
 
 
+def test_a_run_whose_lease_expired_while_the_database_was_away_is_given_time_to_renew_it(
+    valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contracts.jobs._TAKEN_S", 1.0)
+    jobs = CameraJobs(valkey)
+    jobs.reconcile(["a"], held=[])
+    job = Job.fetch(name_job("a"), connection=valkey, serializer=JSONSerializer)
+    Queue(CAMERAS, connection=valkey, serializer=JSONSerializer).empty()
+    job.save()
+    job.set_status(JobStatus.STARTED)
+    assert not jobs.reconcile(["a"], held=[]).enqueued  # it has just been taken
+    assert not jobs.reconcile(["a"], held=["a"]).enqueued
+    time.sleep(1.1)
+    assert not jobs.reconcile(["a"], held=[]).enqueued
+    time.sleep(1.1)
+    assert jobs.reconcile(["a"], held=[]).enqueued == {"a": "started"}
+
+
 def test_of_two_schedulers_one_works_and_the_other_takes_its_place(
     camera: str, valkey: redis.Redis, sqlite_engine: sa.Engine
 ) -> None:
