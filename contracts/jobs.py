@@ -161,8 +161,8 @@ def enqueue_part(client: redis.Redis, session_id: str, part: int, priority: str 
 
     def enqueue() -> None:
         queue = Queue(PARTS[priority], connection=client, serializer=JSONSerializer)
-        job_id = _name_part_job(session_id, part)
-        if job_id in queue.get_job_ids():
+        job_id = name_part_job(session_id, part)
+        if client.lpos(queue.key, job_id) is not None:
             return
         queue.enqueue_call(
             _RUN_PART,
@@ -176,6 +176,16 @@ def enqueue_part(client: redis.Redis, session_id: str, part: int, priority: str 
     call_redis(enqueue, _RETRY_S)
 
 
+def list_waiting_parts(client: redis.Redis) -> set[str]:
+    """Return the names of the jobs of parts that wait for a free worker.
+
+    Raises:
+        redis.exceptions.RedisError: Redis is out of reach.
+    """
+    queues = (Queue(name, connection=client, serializer=JSONSerializer) for name in PARTS.values())
+    return {job_id for queue in queues for job_id in queue.get_job_ids()}
+
+
 def cancel_part(client: redis.Redis, session_id: str, part: int) -> None:
     """Take a part's job out of its queue, where it waits; one that runs sees by its row that it was cancelled.
 
@@ -185,10 +195,11 @@ def cancel_part(client: redis.Redis, session_id: str, part: int) -> None:
 
     def cancel() -> None:
         for name in PARTS.values():
-            Queue(name, connection=client, serializer=JSONSerializer).remove(_name_part_job(session_id, part))
+            Queue(name, connection=client, serializer=JSONSerializer).remove(name_part_job(session_id, part))
 
     call_redis(cancel, _RETRY_S)
 
 
-def _name_part_job(session_id: str, part: int) -> str:
+def name_part_job(session_id: str, part: int) -> str:
+    """Return the id of a part's job."""
     return f"part-{session_id}-{part}"

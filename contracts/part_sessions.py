@@ -11,6 +11,7 @@ from contracts.database import read_transaction, write_transaction
 from contracts.errors import EmotraceError, SourceError
 from contracts.recordings import is_variable
 from contracts.schema import batch_files, sessions
+from contracts.schema import parts as parts_table
 from contracts.seams import join_tracks, read_seen_track
 from contracts.stream import CropStream
 
@@ -50,9 +51,13 @@ def finish_parts(engine: sa.Engine, stream: CropStream, session_id: str, retry_s
 
 
 def list_unfinished(connection: sa.Connection) -> list[store.Row]:
-    """Return the sessions of batches that have not ended: (session_id, model_id)."""
+    """Return the sessions of batches that may end, no part of them being left to read: (session_id, model_id)."""
+    is_unread = sa.and_(
+        parts_table.c.session_id == sessions.c.session_id, parts_table.c.status.in_((parts.WAITING, parts.RUNNING))
+    )
     query = sa.select(sessions.c.session_id, sessions.c.model_id).join(batch_files)
-    query = query.where(sessions.c.status == store.RUNNING).order_by(sessions.c.session_id)
+    query = query.where(sessions.c.status == store.RUNNING, ~sa.exists().where(is_unread))
+    query = query.order_by(sessions.c.session_id)
     return [dict(row) for row in connection.execute(query).mappings()]
 
 

@@ -16,7 +16,7 @@ import redis
 import sqlalchemy as sa
 from make_videos import read_pictures, write_video
 
-from contracts import aliases, ledger, parts, schema, store
+from contracts import aliases, batches, jobs, ledger, part_sessions, parts, schema, store
 from contracts.boxes import compute_iou
 from contracts.database import read_transaction, write_transaction
 from contracts.emotions import EMOTIONS
@@ -37,6 +37,7 @@ from ingest.recorder import SessionRecorder
 from ingest.windows import PROFILES, WindowBuffer
 from models.detection import make_detector
 from workers.loop import make_rows
+from workers.scheduler import Scheduler
 
 CARD = ModelCard(
     name="test",
@@ -247,6 +248,36 @@ def test_every_face_is_published_once_with_context_from_the_neighbours(sqlite_ba
     assert windows[0].store_from >= 4  # as many as any face in the middle of a track has
     assert len(windows[-1].pts) - windows[-1].store_to == PROFILES["batch"].lookahead
     assert all(window.track_id // parts.TRACKS_PER_PART == 1 for window in windows)
+
+
+def test_the_scheduler_enqueues_a_part_whose_job_was_lost_and_looks_no_further_at_those_that_wait(
+    sqlite_batch: Batch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    batch, (first, second) = sqlite_batch, (jobs.name_part_job(sqlite_batch.session_id, part) for part in (0, 1))
+    scheduler = Scheduler(batch.client, batch.engine)
+    monkeypatch.setattr("workers.scheduler._LOST_JOB_S", 0.2)
+    jobs.enqueue_part(batch.client, batch.session_id, 0, "high")
+    jobs.enqueue_part(batch.client, batch.session_id, 0, "high")
+    assert jobs.list_waiting_parts(batch.client) == {first}
+    assert batch.client.llen("rq:queue:parts-high") == 1
+    assert batch.read(lambda connection, _: part_sessions.list_unfinished(connection)) == []
+    with batch.engine.begin() as connection:
+        batches.record_file(connection, store.make_uuid7(), batch.session_id, "high")
+    assert batch.read(lambda connection, _: part_sessions.list_unfinished(connection)) == []
+    scheduler.tick()
+    time.sleep(0.3)
+    scheduler.tick()
+    assert {first, second} < jobs.list_waiting_parts(batch.client)
+    assert batch.client.llen("rq:queue:parts-high") == len(batch.plan.parts)
+    for part in range(len(batch.plan.parts)):
+        batch.run(part)
+    batch.infer()
+    with batch.engine.begin() as connection:
+        store.update_session(connection, batch.session_id, status=store.RUNNING)
+    (row,) = batch.read(lambda connection, _: part_sessions.list_unfinished(connection))
+    assert row["session_id"] == batch.session_id
+    scheduler.tick()
+    assert batch.read(store.read_session)["status"] == store.COMPLETE
 
 
 def test_a_finished_part_is_final(sqlite_batch: Batch) -> None:

@@ -89,11 +89,13 @@ class Scheduler:
         now_s = time.monotonic()
         keys = {(row["session_id"], row["part"]): row["priority"] for row in unread}
         self._unread_since = {key: self._unread_since.get(key, now_s) for key in keys}
-        for (session_id, part), priority in keys.items():
-            # Its job is on the queue since it was submitted, or a worker has just taken it: this is for lost ones.
-            if now_s - self._unread_since[session_id, part] >= _LOST_JOB_S:
-                jobs.enqueue_part(self._client, session_id, part, priority)
-                self._unread_since[session_id, part] = now_s
+        # Its job is on the queue since it was submitted, or a worker has just taken it: this is for lost ones.
+        late = [key for key, since_s in self._unread_since.items() if now_s - since_s >= _LOST_JOB_S]
+        waiting = jobs.list_waiting_parts(self._client) if late else set()
+        for key in late:
+            if jobs.name_part_job(*key) not in waiting:
+                jobs.enqueue_part(self._client, *key, keys[key])
+            self._unread_since[key] = now_s
         for row in unfinished:
             stream = CropStream(self._client, name_lane(BATCH, row["model_id"]))
             part_sessions.finish_parts(self._engine, stream, row["session_id"], retry_s=0.0)
