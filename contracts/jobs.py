@@ -27,6 +27,8 @@ _FUNCTIONS = (_RUN_CAMERA, _RUN_PART)
 _FOR_EVER = -1
 # A job whose worker took it off the queue and died before it said so is in no registry; so long it is given.
 _TAKEN_S = 5.0
+# A run that failed at once would do so again: so long it is not tried, for each try is a process.
+_FAILED_S = 8.0
 _RETRY_S = 5.0
 _KEPT_S = 3600  # how a camera's last job ended can be looked at for so long
 
@@ -103,14 +105,8 @@ class CameraJobs:
 
     def _is_over(self, job_id: str) -> bool:
         """Return whether a job without a lease is of no more use: gone, ended, or its worker is."""
-        job = self._fetch(job_id)
-        going = (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.SCHEDULED)
-        if job is None or job.get_status(refresh=False) not in going:
-            self._missing_since.pop(job_id, None)
-            return True
-        # It has just been taken, and its run has no lease yet; or its worker died, in a way that RQ sees much later.
         since = self._missing_since.setdefault(job_id, time.monotonic())
-        if time.monotonic() - since < _TAKEN_S:
+        if time.monotonic() - since < _find_grace_s(self._fetch(job_id)):
             return False
         del self._missing_since[job_id]
         return True
@@ -143,6 +139,17 @@ class CameraJobs:
             return Job.fetch(job_id, connection=self._client, serializer=JSONSerializer)
         except NoSuchJobError:
             return None
+
+
+def _find_grace_s(job: Job | None) -> float:
+    """Return for how long a job is left alone whose stream nobody runs."""
+    status = job.get_status(refresh=False) if job is not None else None
+    if status in (JobStatus.QUEUED, JobStatus.STARTED, JobStatus.SCHEDULED):
+        # It has just been taken, and its run has no lease yet; or its worker died, in a way that RQ sees much later.
+        return _TAKEN_S
+    if job is not None and status == JobStatus.FAILED and job.started_at and job.ended_at:
+        return _FAILED_S if (job.ended_at - job.started_at).total_seconds() < _FAILED_S else 0.0
+    return 0.0
 
 
 def name_job(stream_id: str) -> str:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from rq import Callback, Queue
 from rq.job import Job, JobStatus
 from rq.registry import StartedJobRegistry
 from rq.serializers import JSONSerializer
+from rq.utils import now
 
 from contracts import cameras, store
 from contracts.database import read_transaction
@@ -123,6 +125,29 @@ def test_a_run_whose_lease_expired_while_the_database_was_away_is_given_time_to_
     assert not jobs.reconcile(["a"], held=[]).enqueued
     time.sleep(1.1)
     assert jobs.reconcile(["a"], held=[]).enqueued == {"a": "started"}
+
+
+def test_a_run_that_fails_at_once_is_tried_again_and_not_all_the_time(
+    valkey: redis.Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contracts.jobs._FAILED_S", 1.0)
+    jobs = CameraJobs(valkey)
+
+    def fail(ran_s: float) -> None:
+        job = Job.fetch(name_job("a"), connection=valkey, serializer=JSONSerializer)
+        job.ended_at = now()
+        job.started_at = job.ended_at - timedelta(seconds=ran_s)
+        job.save()
+        job.set_status(JobStatus.FAILED)
+        Queue(CAMERAS, connection=valkey, serializer=JSONSerializer).remove(job)
+
+    jobs.reconcile(["a"], held=[])
+    fail(ran_s=0.5)
+    assert not jobs.reconcile(["a"], held=[]).enqueued
+    time.sleep(1.1)
+    assert jobs.reconcile(["a"], held=[]).enqueued == {"a": "failed"}
+    fail(ran_s=100.0)
+    assert jobs.reconcile(["a"], held=[]).enqueued == {"a": "failed"}
 
 
 def test_of_two_schedulers_one_works_and_the_other_takes_its_place(
