@@ -38,7 +38,22 @@ from contracts.schema import sessions
 from contracts.stream_state import LIVE, StreamState, read_states
 
 SOURCE_FPS = 15  # video_server.FPS
+SIZES = {"360p": (640, 360), "720p": (1280, 720), "1080p": (1920, 1080)}
 _QUANTILES = (0.5, 0.95, 0.99)
+
+
+@dataclass(frozen=True)
+class LoadOptions:
+    """What is run, and for how long; ``fps`` are the frames analysed a second, ``workers`` inference processes."""
+
+    video: Path
+    fps: float = 5.0
+    size: tuple[int, int] = SIZES["360p"]
+    workers: int = 1
+    has_postgresql: bool = False
+    settle_s: float = 30.0
+    seconds: float = 300.0
+    logs: Path | None = None
 
 
 @dataclass
@@ -59,6 +74,8 @@ class Load:
     steps_down: int
     redis_in_bytes: float
     redis_out_bytes: float
+    redis_clients: int
+    database_clients: int
     sessions: int
     packets: int
     sent: int
@@ -88,21 +105,21 @@ class Snapshot:
     redis: dict[str, int]
 
 
-def run_load(arguments: argparse.Namespace, num_cameras: int) -> Load:
+def run_load(options: LoadOptions, num_cameras: int) -> Load:
     """Run so many cameras and measure them."""
     with (
-        run_video_server(arguments.video, num_cameras) as (port, server),
-        run_installation(num_cameras, arguments.workers, arguments.postgresql, arguments.logs) as one,
+        run_video_server(options.video, num_cameras, options.size) as (port, server),
+        run_installation(num_cameras, options.workers, options.has_postgresql, options.logs) as one,
     ):
         watcher = RowWatcher(one.engine)
-        ids = add_cameras(one.engine, port, num_cameras, arguments.fps)
+        ids = add_cameras(one.engine, port, num_cameras, options.fps)
         wait_for(lambda: _are_live(one, ids), "all cameras", 120 + 5 * num_cameras)
         wait_for(lambda: len({row.session_id for row in watcher.rows}) >= num_cameras, "rows of all cameras", 120)
-        time.sleep(arguments.settle)
+        time.sleep(options.settle_s)
         begin = _take_snapshot(one, ids, psutil.Process(server.pid))
-        steps_down = _watch_steps(one, ids, arguments.seconds)
+        steps_down = _watch_steps(one, ids, options.seconds)
         end = _take_snapshot(one, ids, psutil.Process(server.pid))
-        memory_mb = one.measure_memory()
+        memory_mb, redis_clients, database_clients = one.measure_memory(), *one.count_clients()
         disable_cameras(one.engine, ids)
         wait_for(lambda: _are_sealed(one.engine), "the sessions to be sealed", 180)
         watcher.stop()
@@ -135,6 +152,8 @@ def run_load(arguments: argparse.Namespace, num_cameras: int) -> Load:
         steps_down=steps_down,
         redis_in_bytes=(end.redis["in"] - begin.redis["in"]) / camera_s,
         redis_out_bytes=(end.redis["out"] - begin.redis["out"]) / camera_s,
+        redis_clients=redis_clients,
+        database_clients=database_clients,
         sessions=len(ledgers),
         packets=sum(one.packets for one in ledgers),
         sent=sent,
@@ -221,7 +240,8 @@ def print_load(load: Load) -> None:
         f"a camera's frames a second: {load.decoded_fps:.2f} decoded, {load.analysed_fps:.2f} analysed",
         f"skipped: {skipped}; steps down: {load.steps_down}",
         f"from arrival to commit: {delays} ({load.num_delays} rows)",
-        f"Redis, KB per camera second: {load.redis_in_bytes / 1e3:.1f} in, {load.redis_out_bytes / 1e3:.1f} out",
+        f"Redis, KB per camera second: {load.redis_in_bytes / 1e3:.1f} in, {load.redis_out_bytes / 1e3:.1f} out; "
+        f"connections: {load.redis_clients} to Redis, {load.database_clients} to PostgreSQL",
         f"ledger of {load.sessions} sessions: {load.sent} frames sent, {load.packets} packets read, {load.rows} rows, "
         f"{load.rejected} faces rejected, {load.unexplained} unexplained; {load.untimed_rows} rows were not timed",
         *(f"does not balance: {sentence}" for sentence in load.imbalances),
@@ -240,11 +260,22 @@ def main() -> None:
     parser.add_argument("--postgresql", action="store_true", help="in place of SQLite")
     parser.add_argument("--logs", type=Path, help="folder to keep the processes' log in")
     parser.add_argument("--json", type=Path, help="file to write the numbers to")
+    parser.add_argument("--size", choices=SIZES, default="360p", help="of the pictures")
     arguments = parser.parse_args()
+    options = LoadOptions(
+        video=arguments.video,
+        fps=arguments.fps,
+        size=SIZES[arguments.size],
+        workers=arguments.workers,
+        has_postgresql=arguments.postgresql,
+        settle_s=arguments.settle,
+        seconds=arguments.seconds,
+        logs=arguments.logs,
+    )
     print(f"{describe_machine()}; {arguments.video.name}, {arguments.fps:g} frames a second analysed", flush=True)
     loads = []
     for number in map(int, arguments.cameras.split(",")):
-        loads.append(run_load(arguments, number))
+        loads.append(run_load(options, number))
         print_load(loads[-1])
     if arguments.json:
         arguments.json.write_text(json.dumps([asdict(load) for load in loads], indent=1))

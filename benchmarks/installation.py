@@ -67,6 +67,16 @@ class Installation:
             sizes[kind] = sizes.get(kind, 0.0) + process.memory_full_info().pss / 1e6
         return sizes
 
+    def count_clients(self) -> tuple[int, int]:
+        """Return how many connections Redis and PostgreSQL have, this program's left out."""
+        redis_clients = int(self.client.info("clients")["connected_clients"]) - 1
+        if self.engine.dialect.name != "postgresql":
+            return redis_clients, 0
+        query = "SELECT COUNT(*) FROM pg_stat_activity WHERE backend_type = 'client backend' AND pid <> ALL (:own)"
+        with self.engine.connect() as connection:
+            own = [connection.execute(sa.text("SELECT pg_backend_pid()")).scalar_one()]
+            return redis_clients, int(connection.execute(sa.text(query), {"own": own}).scalar_one())
+
     def stop(self) -> None:
         """Ask all to stop, and wait until they have."""
         for child in self.children.values():
@@ -110,9 +120,12 @@ def run_installation(
 
 
 @contextmanager
-def run_video_server(video: Path, num_cameras: int) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
+def run_video_server(
+    video: Path, num_cameras: int, size: tuple[int, int]
+) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
     """Run ``video_server.py``; yield its port and process."""
-    command = [sys.executable, str(Path(__file__).parent / "video_server.py"), str(video), str(num_cameras)]
+    command = [sys.executable, str(Path(__file__).parent / "video_server.py"), str(video)]
+    command += map(str, (num_cameras, *size))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None and process.stdin is not None
         try:

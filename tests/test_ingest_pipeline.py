@@ -317,7 +317,7 @@ def test_looking_near_known_faces_finds_as_many_as_looking_everywhere(
     for path in (carphone, shared_videos / "lp_s18.mp4", shared_videos / "lp_d20.mp4"):
         near = count_faces(path)
         with monkeypatch.context() as patch:
-            patch.setattr(ingest.finding, "FULL_PASS_INTERVAL_S", 0.0)
+            patch.setattr(ingest.finding, "_STILL_INTERVAL_S", 0.0)
             everywhere = count_faces(path)
         assert near == everywhere
         assert min(near) >= 1
