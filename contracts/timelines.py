@@ -93,7 +93,7 @@ def read_points(
     ``UNCERTAIN_BELOW``, between ``first_s`` and ``last_s``, at ``time_s`` on average. For each emotion and ``valence``
     it has the mean under its name, and ``_min`` and ``_max``.
     """
-    within = _select_within(session, start_s, end_s, track_ids)
+    within = select_within(session, start_s, end_s, track_ids)
     if bucket_s is None:
         # Counting stops as soon as there are too many.
         counted = sa.select(emotions.c.pts).where(within).limit(max_points + 1).subquery()
@@ -190,10 +190,10 @@ def _number_bucket(connection: sa.Connection, bucket_s: float) -> sa.ColumnEleme
     return sa.cast(whole, sa.BigInteger)
 
 
-def _select_within(
+def select_within(
     session: Row, start_s: float, end_s: float, track_ids: Sequence[int] | None
 ) -> sa.ColumnElement[bool]:
-    """Return the condition for a session's rows between two moments; the key finds them where pts are known."""
+    """Return the SQL condition for a session's rows between two moments; the key finds them where pts are known."""
     conditions = [
         emotions.c.session_id == session["session_id"], emotions.c.time_s >= start_s, emotions.c.time_s <= end_s
     ]  # fmt: skip

@@ -10,12 +10,13 @@ st.html("<style>.stMainBlockContainer {padding: 3rem clamp(1rem, 3vw, 3rem)}</st
 page = st.navigation(
     {
         "Analysts": [
-            st.Page("pages/timeline.py", title="Timeline", icon=":material/timeline:", default=True),
+            st.Page("views/timeline.py", title="Timeline", icon=":material/timeline:", default=True),
+            st.Page("views/summary.py", title="Summary", icon=":material/donut_small:"),
         ],
         "Operators": [
-            st.Page("pages/wall.py", title="Wall", icon=":material/grid_view:"),
-            st.Page("pages/cameras.py", title="Cameras", icon=":material/videocam:"),
-            st.Page("pages/health.py", title="Health", icon=":material/monitor_heart:"),
+            st.Page("views/wall.py", title="Wall", icon=":material/grid_view:"),
+            st.Page("views/cameras.py", title="Cameras", icon=":material/videocam:"),
+            st.Page("views/health.py", title="Health", icon=":material/monitor_heart:"),
         ],
     }
 )

@@ -26,7 +26,7 @@ TITLE_PX, RIBBON_PX, AREA_PX, VALENCE_PX, AXIS_PX = 34, 20, 170, 64, 44
 _SPACE_PX = 12
 # Lines are told apart by their dashes too.
 _DASHES = {"disgust": "dashdot", "fear": "dash", "sad": "dot", "surprise": "longdash", "neutral": "longdashdot"}
-_DARK_INK = ("angry", "happy", "surprise", "neutral")  # the colours on which black reads better than white
+DARK_INK = ("angry", "happy", "surprise", "neutral")  # the colours on which black reads better than white
 
 
 def draw_timeline(
@@ -209,7 +209,7 @@ def _add_words(figure: go.Figure, row: int, panel: Panel, axis: TimeAxis, durati
         return
     names = [word.rstrip("?") for word in wide["value"]]
     inks = [
-        theme.ink if word.endswith("?") else "#000000" if name in _DARK_INK else "#FFFFFF"
+        theme.ink if word.endswith("?") else "#000000" if name in DARK_INK else "#FFFFFF"
         for word, name in zip(wide["value"], names, strict=True)
     ]
     middles = ((wide["start"] + wide["end"]) / 2).to_numpy()

@@ -10,6 +10,7 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.panels import iterate_rows
+from dashboard.summing import name_track
 from dashboard.texts import tell_duration, tell_moment, to_line
 
 CAMERA = "camera"
@@ -139,7 +140,7 @@ def _read_moment(name: str, zone: ZoneInfo) -> datetime | None:
 
 def _tell_face(face: Any, zone: ZoneInfo) -> str:
     seen = f"{tell_moment(face.start_at, zone, with_date=False)}, {tell_duration(face.end_at - face.start_at)}"
-    return f"Face {face.track_id} ({seen})"
+    return f"{name_track(face.track_id, face.session_id)} ({seen})"
 
 
 def _find_index(options: list[str], parameter: str) -> int:

@@ -42,6 +42,9 @@ def _make_row(one: StreamOverview, recent: Mapping[str, Recent], now: float) -> 
         "name": to_line(one.stream["name"]),
         "state": one.state,
         "shown": f"{SIGNS.get(one.state, '◌')} {tell_state(one.state)}",
+        "emotion": "",
+        "message": "",
+        "host": "",
     }
     if told is None:
         return row
@@ -81,7 +84,7 @@ def make_workers(overview: Overview) -> pd.DataFrame:
         {
             "host": to_line(worker.host), "process": worker.pid, "device": to_line(worker.device),
             "backend": to_line(worker.backend), "lanes": to_line(worker.lanes), "crops/s": worker.crops_per_s,
-            "crops": worker.crops, "up (s)": overview.at - worker.started_at,
+            "crops": worker.crops, "up (s)": round(overview.at - worker.started_at),
             "waits for": to_line(worker.problem, 200),
         }
         for worker in overview.workers

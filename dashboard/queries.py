@@ -4,14 +4,15 @@ Caches hold a bounded number of answers for all visitors together.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 import pandas as pd
 import sqlalchemy as sa
 import streamlit as st
 
-from contracts import camera_sessions, cameras, store, timelines
+from contracts import camera_sessions, cameras, store, summaries, timelines
 from contracts.clocks import SessionClock
 from contracts.database import read_transaction
 from contracts.emotions import EMOTIONS, find_label
@@ -19,10 +20,13 @@ from contracts.overview import Overview, read_overview
 from dashboard.fleet import Recent, make_wall
 from dashboard.panels import Panel, make_panel
 from dashboard.services import open_redis, open_services
+from dashboard.summing import Part, Summary, make_summary, name_track
 from reports.series import Gap, find_gaps
 
 # Seconds for which an answer about something that goes on is good enough.
 FRESH_S = 2.0
+# A summary reads every row of its range.
+_SUMMARY_FRESH_S = 30.0
 MAX_FACES = 6
 # The wall's sparklines: minutes of every camera are read anew this often.
 _RECENT_FRESH_S = 10.0
@@ -122,24 +126,60 @@ def read_camera(
         gaps = _list_camera_gaps(connection, source_id, sessions, clocks, start_at, end_at)
         bucket_s = timelines.find_bucket_s(end_at - start_at)
         rows: dict[tuple[str, int] | None, list[store.Row]] = {key: [] for key in faces or (None,)}
-        for session in reversed(sessions):
-            session_id = session["session_id"]
-            tracks = None if faces is None else [track for of_session, track in faces if of_session == session_id]
-            if tracks == []:
-                continue
-            clock = clocks[session_id]
-            start_s, end_s = (float(moment) for moment in clock.to_session([start_at, end_at]))
-            if end_s < 0:
-                continue
-            points = timelines.read_points(connection, session, max(0.0, start_s), end_s, tracks, bucket_s=bucket_s)
+        for session, tracks, start_s, end_s in _find_stretches(sessions, clocks, faces, start_at, end_at):
+            session_id, clock = session["session_id"], clocks[session["session_id"]]
+            points = timelines.read_points(connection, session, start_s, end_s, tracks, bucket_s=bucket_s)
             for point in points:
                 walls = {name: float(clock.to_wall(point[name])) for name in ("time_s", "first_s", "last_s")}
                 key = None if faces is None else (session_id, point["track_id"])
                 rows[key].append({**point, **walls})
     return [
-        make_panel("All faces" if key is None else f"Face {key[1]}", points, gaps, start_at, end_at)
+        make_panel("All faces" if key is None else name_track(key[1], key[0]), points, gaps, start_at, end_at)
         for key, points in rows.items()
     ]
+
+
+@st.cache_data(ttl=_SUMMARY_FRESH_S, max_entries=32, show_spinner="Summing up …")
+def sum_recording(session_id: str, track_ids: tuple[int, ...] | None, start_s: float, end_s: float) -> Summary:
+    """Return what a session comes to between two moments, for each of its tracks or for all faces together."""
+    with _read() as connection:
+        session = store.read_session(connection, session_id)
+        gaps = find_gaps(timelines.list_coverage_between(connection, session_id, start_s, end_s))
+        part = _read_part(connection, session, start_s, end_s, track_ids)
+    return make_summary([part], gaps, start_s, end_s)
+
+
+@st.cache_data(ttl=_SUMMARY_FRESH_S, max_entries=32, show_spinner="Summing up …")
+def sum_camera(source_id: str, faces: tuple[tuple[str, int], ...] | None, start_at: float, end_at: float) -> Summary:
+    """Return what a camera saw between two moments, for each of the faces or for all of them together."""
+    with _read() as connection:
+        sessions = timelines.list_source_sessions(connection, source_id, start_at, end_at)
+        clocks = _make_clocks(connection, sessions)
+        gaps = _list_camera_gaps(connection, source_id, sessions, clocks, start_at, end_at)
+        parts = []
+        for session, tracks, start_s, end_s in _find_stretches(sessions, clocks, faces, start_at, end_at):
+            part = _read_part(connection, session, start_s, end_s, tracks)
+            clock = clocks[session["session_id"]]
+            parts.append(
+                part._replace(
+                    name=partial(name_track, session_id=session["session_id"]), place=partial(_to_wall, clock)
+                )
+            )
+    return make_summary(parts, gaps, start_at, end_at)
+
+
+def _read_part(
+    connection: sa.Connection, session: store.Row, start_s: float, end_s: float, tracks: Sequence[int] | None
+) -> Part:
+    asked = (connection, session, start_s, end_s, tracks)
+    return Part(
+        summaries.read_shares(*asked),
+        summaries.read_transitions(*asked),
+        summaries.read_episodes(*asked),
+        summaries.read_quality(*asked),
+        name_track,
+        float,
+    )
 
 
 @st.cache_data(ttl=FRESH_S, max_entries=4, show_spinner=False)
@@ -189,11 +229,31 @@ def count_rejected() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["reason", "sequences", "faces", "sessions"])
 
 
+def _to_wall(clock: SessionClock, time_s: float) -> float:
+    return float(clock.to_wall(time_s))
+
+
 def _make_clocks(connection: sa.Connection, sessions: Sequence[store.Row]) -> dict[str, SessionClock]:
     return {
         one["session_id"]: SessionClock(one, camera_sessions.list_anchors(connection, one["session_id"]))
         for one in sessions
     }
+
+
+def _find_stretches(
+    sessions: Sequence[store.Row],
+    clocks: dict[str, SessionClock],
+    faces: tuple[tuple[str, int], ...] | None,
+    start_at: float,
+    end_at: float,
+) -> Iterator[tuple[store.Row, list[int] | None, float, float]]:
+    """Yield the sessions between two moments, the oldest first, with the tracks to read and the stretch in seconds."""
+    for session in reversed(sessions):
+        session_id = session["session_id"]
+        tracks = None if faces is None else [track for of_session, track in faces if of_session == session_id]
+        start_s, end_s = (float(moment) for moment in clocks[session_id].to_session([start_at, end_at]))
+        if tracks != [] and end_s >= 0:
+            yield session, tracks, max(0.0, start_s), end_s
 
 
 def _list_camera_gaps(

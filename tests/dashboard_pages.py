@@ -10,7 +10,7 @@ APP = Path(__file__).parent.parent / "dashboard" / "app.py"
 
 
 def open_app(monkeypatch: pytest.MonkeyPatch, database_url: str, page: str | None = None, **parameters: str) -> AppTest:
-    """Run the app as a new visitor sees it, on ``page`` (a file of dashboard/pages)."""
+    """Run the app as a new visitor sees it, on ``page`` (a file of dashboard/views)."""
     monkeypatch.setenv("EMOTRACE_DATABASE_URL", database_url)
     st.cache_data.clear()
     st.cache_resource.clear()
@@ -19,7 +19,7 @@ def open_app(monkeypatch: pytest.MonkeyPatch, database_url: str, page: str | Non
         app.query_params[name] = value
     app.run()
     if page is not None:
-        app.switch_page(f"pages/{page}.py").run()
+        app.switch_page(f"views/{page}.py").run()
     assert not app.exception, app.exception
     return app
 

@@ -233,3 +233,37 @@ def test_an_export_is_what_is_shown_and_names_what_made_it(tmp_path: Path) -> No
         assert read[list(EMOTIONS)].to_numpy() == pytest.approx(PROBABILITIES[:3])
         assert set(read["model"]) == {"production-1"} and set(read["settings"]) == {'{"fps": 10}'}
         assert set(read["source"]) == {"'=cmd()"}  # no spreadsheet runs it
+
+
+def test_a_summary_shows_the_numbers_of_the_database(
+    monkeypatch: pytest.MonkeyPatch, url: str, recording: dict[str, Any]
+) -> None:
+    app = open_app(monkeypatch, url, "summary", faces="1")
+    tables = [one.value for one in app.dataframe]
+    shares = next(table for table in tables if "share" in table and "face" in table)
+    labels = np.array(EMOTIONS)[PROBABILITIES.argmax(axis=1)]
+    counted = dict(zip(*(part.tolist() for part in np.unique(labels, return_counts=True)), strict=True))
+    assert dict(zip(shares["label"], shares["rows"], strict=True)) == counted
+    assert shares["share"].sum() == pytest.approx(1.0)
+    transitions = next(table for table in tables if "from" in table)
+    assert transitions[list(EMOTIONS)].to_numpy().sum() == (labels[1:] != labels[:-1]).sum()
+    coverage = next(table for table in tables if "state" in table)
+    assert coverage["seconds"].sum() == pytest.approx(60.0)
+    quality = next(table for table in tables if "uncertain" in table)
+    assert quality["uncertain"].tolist() == pytest.approx([(PROBABILITIES.max(axis=1) < 0.5).mean()])
+
+
+def test_a_summary_of_a_camera_is_of_its_range(
+    monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine
+) -> None:
+    from dashboard import queries
+
+    now = time.time()
+    with sqlite_engine.begin() as connection:
+        source_id = make_camera(connection, now)
+    open_app(monkeypatch, url, "summary", range="last hour")
+    whole = queries.sum_camera(source_id, None, now - 3600, now)
+    part = queries.sum_camera(source_id, None, now - 3600, now - 360 + 101)
+    assert whole.shares["rows"].sum() == 300 and part.shares["rows"].sum() == 101
+    assert whole.episodes["start"].min() >= now - 361
+    assert whole.coverage["seconds"].sum() == pytest.approx(3600.0)

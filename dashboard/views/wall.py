@@ -60,6 +60,7 @@ def _show_table(shown: pd.DataFrame) -> None:
         shown,
         key="wall",
         hide_index=True,
+        placeholder="",
         height=min(36 * (len(shown) + 1) + 3, 36 * 25),
         column_order=[
             "shown",

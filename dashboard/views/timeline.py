@@ -97,6 +97,7 @@ def _show_chart(key: str, bounds: View, read: ReadPanels, zone: ZoneInfo | None,
         is_picking = st.toggle(
             "Pick a moment", key="picking", help="Click the chart to read its values; off, drag to zoom."
         )
+    with st.container(horizontal=True):
         show_controls(key, view, bounds)
     panels = read(view.start, view.end)
     _show_legend()
