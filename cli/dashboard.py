@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -26,6 +27,7 @@ def run(host: str, port: int, redis_url: str | None, database_url: str | None) -
     if found is None or found.origin is None:
         raise UsageError("The package dashboard is not installed. Install emotrace again.")
     app = Path(found.origin).parent / "app.py"
+    _check_free(host, port)
     end_with_parent()
     with open_services(redis_url, database_url) as services, catch_interrupts() as interrupt:
         process = subprocess.Popen(
@@ -35,6 +37,7 @@ def run(host: str, port: int, redis_url: str | None, database_url: str | None) -
             ],
             env={**os.environ, **services.environment},
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
             start_new_session=True,
         )
         print(f"The dashboard is at http://{host}:{port} — Ctrl-C ends it.", flush=True)
@@ -49,3 +52,16 @@ def run(host: str, port: int, redis_url: str | None, database_url: str | None) -
                 process.kill()
                 process.wait()
     return 0 if interrupt.is_asked else process.returncode
+
+
+def _check_free(host: str, port: int) -> None:
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0][0]
+        with socket.socket(family) as tried:
+            tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            tried.bind((host, port))
+    except OSError as error:
+        raise UsageError(
+            f"The dashboard cannot be served on {host}, port {port} ({error.strerror or error}). Name a free port with "
+            "--port, or an address of this machine with --host."
+        ) from None

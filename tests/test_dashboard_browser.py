@@ -1,0 +1,152 @@
+"""A real browser: an analyst opens a recording that the command analysed, looks closer, and exports what is shown."""
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import sqlalchemy as sa
+from conftest import RunEmotrace
+from timeline_rows import add_track, make_probabilities, make_session
+
+from contracts.database import open_database, read_transaction
+from contracts.emotions import EMOTIONS
+from contracts.schema import emotions
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not at hand")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not at hand")
+CHART = ".js-plotly-plot .main-svg"
+HOSTILE = "<img src=x onerror=\"document.title='hacked'\"> **bold** 🎬 '; DROP TABLE sessions; -- " + "x" * 10_000
+
+
+@pytest.fixture
+def database_url(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'data' / 'emotrace.db'}"
+
+
+@pytest.fixture
+def dashboard(tmp_path: Path, environment: dict[str, str], database_url: str) -> Iterator[str]:
+    """The address of ``emotrace dashboard``, run as a user runs it."""
+    (tmp_path / "data").mkdir(exist_ok=True)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-P", "-m", "cli.main", "dashboard", "--port", str(port), "--database", database_url]
+    variables = {**environment, "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(command, env=variables, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        address = f"http://127.0.0.1:{port}"
+        assert address in process.stdout.readline()
+        try:
+            _wait_for(f"{address}/_stcore/health")
+            yield address
+        finally:
+            process.terminate()
+    assert process.returncode == 0
+
+
+def _wait_for(address: str) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            with urllib.request.urlopen(address, timeout=5):
+                return
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+
+
+@pytest.fixture
+def page() -> Iterator["sync_api.Page"]:
+    with sync_api.sync_playwright() as playwright:
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sandbox)
+        page = browser.new_page(viewport={"width": 1280, "height": 1000})
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()
+
+
+def read_download(page: "sync_api.Page", label: str) -> pd.DataFrame:
+    with page.expect_download() as download:
+        page.get_by_role("button", name=label).click()
+    return pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
+
+
+def test_an_analyst_opens_a_recording_looks_closer_and_exports_it(
+    run_emotrace: RunEmotrace, carphone: Path, dashboard: str, database_url: str, page: "sync_api.Page"
+) -> None:
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url))
+    done = run_emotrace("analyze", carphone, "--database", database_url)
+    assert done.returncode == 0, done.stderr
+    page.goto(dashboard)
+    page.wait_for_selector(CHART)
+    shown = page.get_by_role("combobox", name="Source").first.input_value()
+    assert shown == "carphone_pristine.mp4 (recording)"
+    engine = open_database(database_url)
+    with read_transaction(engine) as connection:
+        query = sa.select(emotions).order_by(emotions.c.track_id, emotions.c.pts)
+        stored = pd.DataFrame([dict(row) for row in connection.execute(query).mappings()])
+    engine.dispose()
+    whole = read_download(page, "CSV")
+    assert whole[list(EMOTIONS)].to_numpy() == pytest.approx(stored[list(EMOTIONS)].to_numpy())
+    assert set(whole["model"]) == set(stored["model_id"])
+
+    # Drag over the chart's middle: the database is asked for that stretch.
+    box = page.locator(".js-plotly-plot").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 120)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 125, steps=8)
+    page.mouse.up()
+    page.wait_for_function("!document.body.innerText.includes('0.00 s to')")
+    page.wait_for_selector(CHART)
+    closer = read_download(page, "CSV")
+    assert 5 <= len(closer) <= 12
+    inside = stored[stored["time_s"].between(closer["time_s"].min() - 1e-6, closer["time_s"].max() + 1e-6)]
+    assert closer[list(EMOTIONS)].to_numpy() == pytest.approx(inside[list(EMOTIONS)].to_numpy())
+
+    # Back by a key of the keyboard alone.
+    page.locator("h1").click()
+    page.keyboard.press("a")
+    page.wait_for_function("document.body.innerText.includes('0.00 s to')")
+    # Nothing is fetched from anywhere else.
+    assert {url.split("/")[2] for url in asked if url.startswith("http")} == {dashboard.split("/")[2]}
+
+
+def test_a_hostile_name_is_text_in_a_browser(dashboard: str, database_url: str, page: "sync_api.Page") -> None:
+    engine = open_database(database_url)
+    with engine.begin() as connection:
+        session = make_session(connection, name=HOSTILE)
+        ticks = pd.RangeIndex(0, 2000, 100).to_numpy()
+        add_track(connection, session["session_id"], 1, ticks, make_probabilities(len(ticks)))
+    engine.dispose()
+    for name in ("", "summary"):
+        page.goto(f"{dashboard}/{name}")
+        page.wait_for_selector(CHART)
+        assert page.get_by_role("combobox", name="Source").first.input_value().startswith(HOSTILE[:40])
+        assert page.title() != "hacked"
+
+
+def test_a_link_opens_any_page_at_first(dashboard: str, page: "sync_api.Page") -> None:
+    page.goto(f"{dashboard}/cameras")
+    page.get_by_text("There are no cameras yet").wait_for()
+    page.get_by_role("link", name="Timeline").wait_for()
+
+
+def test_a_taken_port_is_said_at_once(run_emotrace: RunEmotrace) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        done = run_emotrace("dashboard", "--port", taken.getsockname()[1])
+    assert done.returncode == 2 and "--port" in done.stderr and "Traceback" not in done.stderr
