@@ -195,10 +195,10 @@ def list_outages(connection: sa.Connection, stream_id: str, start_at: float, end
         .order_by(sessions.c.started_at)
     )
     rows = connection.execute(query).all()
-    following = [row.started_at for row in rows[1:]] + [end_at]
+    following = [*(row.started_at for row in rows[1:]), end_at]
     return [
         Outage(max(row.ended_at, start_at), until, row.end_reason or RUN_LOST, row.error)
-        for row, until in zip(rows, following, strict=True)
+        for row, until in zip(rows, following, strict=False)  # one more where there are no rows
         if row.ended_at is not None and max(row.ended_at, start_at) < until
     ]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import resource
 import shutil
 import signal
@@ -9,7 +10,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -174,6 +177,12 @@ def check_completed(url: str, undisturbed: Rows) -> None:
     assert rows.keys() == undisturbed.keys()
 
 
+def find_furthest(rows: Rows, undisturbed: Rows) -> float:
+    """Return the largest difference of a probability from an undisturbed run's."""
+    pairs = ((rows[key], undisturbed[key]) for key in rows)
+    return max(abs(a - b) for found, expected in pairs for a, b in zip(found, expected, strict=True))
+
+
 def resume(start: Callable[..., Analysis], url: str, **options: Any) -> str:
     """Repeat the only session and return what was printed."""
     run = start("--resume", read_only_session(url)["session_id"][:23], **options)
@@ -197,14 +206,54 @@ def test_inference_that_is_killed_is_replaced_and_changes_nothing(
     assert code == 0, said
     check_completed(run.url, undisturbed)
     (rows,) = read_all_rows(run.url).values()
-    furthest = max(
-        abs(found - expected) for key in rows for found, expected in zip(rows[key], undisturbed[key], strict=True)
-    )
-    assert furthest <= 0.01
+    assert find_furthest(rows, undisturbed) <= 0.01
     summary = json.loads((tmp_path / "emotrace-out" / "long" / "summary.json").read_text())
     assert summary["status"] == "complete"
     assert summary["faces"] == {"published": 480, "rows": 480, "rejected": 0, "waiting": 0}
     assert [key for key in valkey.scan_iter() if valkey.ttl(key) < 0] == [], "a run leaves nothing in Redis for ever"
+
+
+@pytest.mark.chaos
+def test_kills_of_every_process_at_random_moments_change_no_key_and_hardly_a_probability(
+    start: Callable[..., Analysis], undisturbed: Rows, tmp_path: Path
+) -> None:
+    """``CHAOS_ROUNDS`` kills, spread over as many recordings as they need; ``CHAOS_SEED`` chooses them."""
+    rounds, chance = int(os.environ.get("CHAOS_ROUNDS", "50")), random.Random(int(os.environ.get("CHAOS_SEED", "1")))
+    killed, furthest, num_recordings = Counter[str](), 0.0, 0
+    while killed.total() < rounds:
+        num_recordings += 1
+        data_dir = {"EMOTRACE_DATA_DIR": str(tmp_path / f"data{num_recordings}")}
+        run = start(variables=data_dir)
+        url = f"sqlite:///{tmp_path / f'data{num_recordings}' / 'emotrace.db'}"
+        while kill_while_it_runs(run, chance, killed, rounds) != 0:
+            try:
+                session_id = read_only_session(url)["session_id"]
+            except (ServiceError, ValueError):
+                run = start(variables=data_dir)  # killed before it had one
+            else:
+                run = start("--resume", session_id, variables=data_dir)
+        check_completed(url, undisturbed)
+        (rows,) = read_all_rows(url).values()
+        furthest = max(furthest, find_furthest(rows, undisturbed))
+    print(f"\n{dict(killed)} over {num_recordings} recordings; the furthest probability is off by {furthest:.4f}")
+    assert furthest <= 0.01
+
+
+def kill_while_it_runs(run: Analysis, chance: random.Random, killed: Counter[str], rounds: int) -> int:
+    """Kill the run or one of its processes now and then, until it has ended; return its exit code."""
+    while run.process.poll() is None:
+        end = time.monotonic() + chance.uniform(0.5, 6.0)
+        while time.monotonic() < end and run.process.poll() is None:
+            time.sleep(0.02)
+        command = chance.choice(("analyze", "run-recording", "run-inference"))
+        with suppress(psutil.NoSuchProcess):
+            family = [psutil.Process(run.process.pid), *psutil.Process(run.process.pid).children()]
+            for process in family:
+                if command in process.cmdline() and killed.total() < rounds:
+                    process.kill()
+                    killed[command] += 1
+    code, _ = run.end()
+    return code
 
 
 def test_a_reader_that_is_killed_leaves_a_session_that_resumes(

@@ -226,6 +226,11 @@ def test_a_killed_run_is_moved_once_its_lease_expires_and_its_last_faces_are_acc
     assert outage.end_at == second["started_at"] > outage.start_at > first["started_at"]
 
 
+def test_a_stream_that_has_not_run_yet_has_no_outage(camera: str, engine: sa.Engine) -> None:
+    with read_transaction(engine) as connection:
+        assert camera_sessions.list_outages(connection, camera, 0.0, 1e9) == []
+
+
 def test_a_sealed_session_takes_rows_only_when_they_are_put_back(
     camera: str, engine: sa.Engine, valkey: redis.Redis
 ) -> None:
