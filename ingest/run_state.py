@@ -2,6 +2,7 @@
 
 import os
 import socket
+import threading
 import time
 
 from contracts.leases import Lease
@@ -38,9 +39,15 @@ class RunState:
         )
         self._last_frame_at = now
         self._logged = ("", "")
+        # What is told is taken in another thread, which must not call a connection stalled that has just been lost.
+        self._lock = threading.Lock()
 
     def note(self, event: CameraEvent) -> None:
         """Take note of what happens to the connection."""
+        with self._lock:
+            self._note(event)
+
+    def _note(self, event: CameraEvent) -> None:
         state = self._state
         match event:
             case Connecting():
@@ -87,9 +94,10 @@ class RunState:
     def take(self, outbox_bytes: int, trouble: str) -> StreamState:
         """Return the newest state; ``trouble`` is what is wrong with a service, "" where nothing is."""
         state, now = self._state, time.time()
-        if state.state in (LIVE, STALLED):
-            is_stalled = now - self._last_frame_at > _STALLED_S
-            self._enter(STALLED if is_stalled else LIVE, "no picture comes" if is_stalled else "")
+        with self._lock:
+            if state.state in (LIVE, STALLED):
+                is_stalled = now - self._last_frame_at > _STALLED_S
+                self._enter(STALLED if is_stalled else LIVE, "no picture comes" if is_stalled else "")
         state.at, state.outbox_bytes = now, outbox_bytes
         if trouble:
             state.message = trouble

@@ -25,6 +25,7 @@ from contracts.database import open_database, read_transaction
 from contracts.embedded import run_valkey
 from contracts.leases import acquire_lease, renew_lease
 from contracts.ledger import Ledger
+from contracts.pressure import read_pressure
 from contracts.schema import emotions, sessions
 from contracts.stream_state import LIVE
 from workers.scheduler import Scheduler
@@ -165,6 +166,11 @@ def test_a_session_that_ended_while_redis_was_away_is_not_sealed_before_its_wind
                 run.stop()
                 check_sealed(sqlite_engine, None)
         client.close()
+
+
+def test_what_another_release_noted_of_the_pressure_is_measured_anew(valkey: redis.Redis) -> None:
+    valkey.set(f"emotrace:pressure:{LANE}", b'{"of": "another release"}')
+    assert read_pressure(valkey, LANE).num_waiting == 0
 
 
 @pytest.fixture
