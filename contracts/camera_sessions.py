@@ -204,33 +204,44 @@ def list_outages(connection: sa.Connection, stream_id: str, start_at: float, end
 
 
 def _record_unsaved(connection: sa.Connection, session: Any) -> None:
-    """Account for faces that a dead run had published, and not yet written down: their rows say what they were."""
+    """Account for faces that a dead run had published and not yet written down: rows and rejections tell of them.
+
+    Of rejected windows no time is known; they are put at the end of what is.
+    """
     session_id = session["session_id"]
-    same_track = sa.and_(tracks.c.session_id == emotions.c.session_id, tracks.c.track_id == emotions.c.track_id)
-    is_unsaved = sa.and_(
-        emotions.c.session_id == session_id,
-        sa.or_(tracks.c.end_pts.is_(None), emotions.c.pts > tracks.c.end_pts),
-    )
+    rejected_s = sa.cast(sa.null(), sa.Double).label("time_s")
+    faces = sa.union_all(
+        sa.select(emotions.c.track_id, emotions.c.pts, emotions.c.time_s, sa.literal(1).label("num_faces")).where(
+            emotions.c.session_id == session_id
+        ),
+        sa.select(rejections.c.track_id, rejections.c.first_pts, rejected_s, rejections.c.num_faces).where(
+            rejections.c.session_id == session_id
+        ),
+    ).subquery()
+    same_track = sa.and_(tracks.c.session_id == session_id, tracks.c.track_id == faces.c.track_id)
+    is_unsaved = sa.or_(tracks.c.end_pts.is_(None), faces.c.pts > tracks.c.end_pts)
+    last = sa.select(sa.func.coalesce(sa.func.max(coverage.c.end_s), 0.0)).where(coverage.c.session_id == session_id)
+    last_s = float(connection.execute(last).scalar_one())
     query = (
         sa.select(
-            emotions.c.track_id,
-            sa.func.min(emotions.c.pts).label("start_pts"),
-            sa.func.max(emotions.c.pts).label("end_pts"),
-            sa.func.min(emotions.c.time_s).label("start_s"),
-            sa.func.max(emotions.c.time_s).label("end_s"),
-            sa.func.count().label("num_faces"),
+            faces.c.track_id,
+            sa.func.min(faces.c.pts).label("start_pts"),
+            sa.func.max(faces.c.pts).label("end_pts"),
+            sa.func.coalesce(sa.func.min(faces.c.time_s), last_s).label("start_s"),
+            sa.func.coalesce(sa.func.max(faces.c.time_s), last_s).label("end_s"),
+            sa.func.sum(faces.c.num_faces).label("num_faces"),
             tracks.c.start_pts.label("old_start_pts"),
             tracks.c.start_s.label("old_start_s"),
             sa.func.coalesce(tracks.c.num_faces, 0).label("old_num_faces"),
         )
-        .select_from(emotions.outerjoin(tracks, same_track))
+        .select_from(faces.outerjoin(tracks, same_track))
         .where(is_unsaved)
-        .group_by(emotions.c.track_id, tracks.c.start_pts, tracks.c.start_s, tracks.c.num_faces)
+        .group_by(faces.c.track_id, tracks.c.start_pts, tracks.c.start_s, tracks.c.num_faces)
     )
     grown = connection.execute(query).all()
     if not grown:
         return
-    frames = sa.select(sa.func.count(sa.distinct(emotions.c.pts))).select_from(emotions.outerjoin(tracks, same_track))
+    frames = sa.select(sa.func.count(sa.distinct(faces.c.pts))).select_from(faces.outerjoin(tracks, same_track))
     num_frames = int(connection.execute(frames.where(is_unsaved)).scalar_one())
     stretch = {
         "session_id": session_id,
@@ -240,7 +251,7 @@ def _record_unsaved(connection: sa.Connection, session: Any) -> None:
         "end_s": max(row.end_s for row in grown),
         "num_frames": num_frames,
         "num_not_sampled": 0,
-        "num_faces": sum(row.num_faces for row in grown),
+        "num_faces": sum(int(row.num_faces) for row in grown),
         "num_backpressure": 0,
         "fps": None,
     }
@@ -255,7 +266,7 @@ def _record_unsaved(connection: sa.Connection, session: Any) -> None:
                 "start_s": row.start_s if row.old_start_s is None else row.old_start_s,
                 "end_pts": row.end_pts,
                 "end_s": row.end_s,
-                "num_faces": row.old_num_faces + row.num_faces,
+                "num_faces": row.old_num_faces + int(row.num_faces),
             }
             for row in grown
         ],

@@ -105,6 +105,24 @@ def test_the_last_windows_of_a_run_that_died_are_waited_for_though_nobody_wrote_
     assert ledger.find_imbalances() == [] and ledger.rows == ledger.published == 5
 
 
+def test_windows_that_were_rejected_before_a_dying_run_wrote_them_down_stand_in_its_ledger(
+    engine: sa.Engine, scheduler: Scheduler
+) -> None:
+    begin(engine, num_faces=3, num_rows=2)
+    with engine.begin() as connection:
+        store.record_emotions(connection, [make_row(7, session_id=SESSION)])
+        for track_id, first_pts in ((1, 8), (2, 8)):
+            store.record_rejection(connection, SESSION, track_id, first_pts, 2, "inference failed")
+    end(engine, camera_sessions.RUN_LOST)
+    tick_for(scheduler, LOST_S + 2.0)
+    with read_transaction(engine) as connection:
+        ledger, tracks = store.read_ledger(connection, SESSION), store.list_tracks(connection, SESSION)
+    assert ledger.find_imbalances() == [] and (ledger.published, ledger.rows, ledger.rejected) == (8, 3, 5)
+    assert ledger.decoded == 3 + 2
+    assert [(track["num_faces"], track["end_pts"]) for track in tracks] == [(6, 8), (2, 8)]
+    assert read_status(engine) == store.INTERRUPTED
+
+
 def test_a_run_that_died_and_whose_stream_was_disabled_leaves_no_session_open(
     engine: sa.Engine, scheduler: Scheduler
 ) -> None:
