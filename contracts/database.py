@@ -115,6 +115,8 @@ def write_transaction(engine: sa.Engine, write: Callable[[sa.Connection], _R], r
                 return write(connection)
         except (IntegrityError, DataError) as error:
             raise RowsRefusedError(f"The database refused rows: {_read_first_line(error)}.") from None
+        except OverflowError as error:  # SQLite's way of refusing a number
+            raise RowsRefusedError(f"The database refused rows: {error}.") from None
         except DBAPIError as error:
             if not _may_pass(error) or time.monotonic() + pause_s > deadline:
                 raise _explain(engine, error) from None

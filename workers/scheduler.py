@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from contracts import camera_sessions, cameras, jobs, leases, metrics, part_sessions, parts, store
 from contracts.database import read_transaction, write_transaction
-from contracts.errors import ServiceError
+from contracts.errors import RowsRefusedError, ServiceError
 from contracts.jobs import CameraJobs
 from contracts.lanes import BATCH, LIVE, name_lane
 from contracts.logs import get_logger
@@ -115,9 +115,20 @@ class Scheduler:
             is_known = number == 0 and row["end_reason"] != camera_sessions.RUN_LOST
             if not is_known and not self._is_handled(row, now_s - since_s):
                 continue
-            seal = partial(camera_sessions.seal_session, session_id=row["session_id"])
+            self._seal(row["session_id"])
+
+    def _seal(self, session_id: str) -> None:
+        try:
+            seal = partial(camera_sessions.seal_session, session_id=session_id)
             ledger = write_transaction(self._engine, seal, retry_s=0.0)
-            _log.info("session is sealed", session=row["session_id"], rows=ledger.rows, rejected=ledger.rejected)
+        except RowsRefusedError as error:
+            # It would be again, and keep all others waiting.
+            values = {"status": store.INCOMPLETE, "error": str(error)}
+            give_up = partial(store.update_session, session_id=session_id, **values)
+            write_transaction(self._engine, give_up, retry_s=0.0)
+            _log.error("session cannot be sealed", session=session_id, reason=str(error))
+        else:
+            _log.info("session is sealed", session=session_id, rows=ledger.rows, rejected=ledger.rejected)
 
     def _is_handled(self, session: store.Row, unchanged_s: float) -> bool:
         """Return whether a session that has not changed for so long has nothing to wait for any more.
