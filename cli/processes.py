@@ -40,6 +40,9 @@ def run_ingest(capacity: int, parts: int, health_port: int | None) -> None:
         readiness.services = services
         host, engine, client = socket.gethostname(), services.engine, services.client
         os.environ.update(services.environment)
+        # SQLite counts a process's locks in its memory: a child that is forked while the file is open takes none of its
+        # own, and whoever closes the file last deletes what that child writes.
+        os.register_at_fork(before=engine.dispose)
         metrics.CAPACITY.set(capacity)
         metrics.register_cameras(lambda: [state for state in list_states(engine, client) if state.host == host])
         IngestPool(client, capacity, parts).start(logging_level="WARNING")

@@ -179,6 +179,19 @@ def test_enabling_disabling_and_editing_take_effect_without_a_restart(
     assert list_epochs(sqlite_engine) == [1, 2, 3]
 
 
+def test_a_camera_holds_sqlites_locks_itself_though_its_process_was_forked(
+    camera: str, valkey: redis.Redis, sqlite_engine: sa.Engine, start_ingest: Start
+) -> None:
+    start_ingest()
+    with scheduler_running(valkey, sqlite_engine):
+        wait_for(lambda: is_live(valkey, camera), "the camera")
+        state = read_state(valkey, camera)
+    assert state is not None and sqlite_engine.url.database is not None
+    inode = Path(sqlite_engine.url.database).stat().st_ino
+    locks = Path("/proc/locks").read_text().splitlines()
+    assert [line for line in locks if f" {state.pid} " in line and f":{inode} " in line]
+
+
 @pytest.mark.parametrize("victim", ["child", "worker", "host"])
 def test_a_camera_whose_process_is_killed_moves_once(
     victim: str, camera: str, valkey: redis.Redis, sqlite_engine: sa.Engine, start_ingest: Start
