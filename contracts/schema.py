@@ -80,6 +80,9 @@ sessions = Table(
     Column("error", Text),
     Column("epoch", Integer),  # of a camera's: its run's (see leases); null for recordings
     Column("end_reason", String(24)),  # of a camera's: why the connection or the run ended
+    # A camera lost every minute leaves half a million in a year; every two seconds the open ones are asked for.
+    Index("sessions_status", "status"),
+    Index("sessions_source_id_started_at", "source_id", "started_at"),
 )
 
 tracks = Table(
