@@ -158,8 +158,11 @@ def seal_session(connection: sa.Connection, session_id: str) -> Ledger:
     """
     locked = sa.select(sessions).where(sessions.c.session_id == session_id).with_for_update()
     session = connection.execute(locked).mappings().one()
-    _record_unsaved(connection, session)
-    _record_lost(connection, session_id)
+    # Both read all rows, which takes long for a session of months, and SQLite lets nobody else write meanwhile.
+    if session["end_reason"] == RUN_LOST:
+        _record_unsaved(connection, session)
+    if count_missing_faces(connection, [session_id])[session_id] > 0:
+        _record_lost(connection, session_id)
     ledger = store.read_ledger(connection, session_id)
     status = store.INTERRUPTED if session["end_reason"] == RUN_LOST else store.COMPLETE
     error = session["error"]
