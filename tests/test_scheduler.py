@@ -124,13 +124,13 @@ def test_windows_that_were_rejected_before_a_dying_run_wrote_them_down_stand_in_
 
 
 def test_a_session_that_cannot_be_sealed_keeps_nobody_waiting(engine: sa.Engine, scheduler: Scheduler) -> None:
-    begin(engine, num_faces=3, num_rows=3)
+    begin(engine, num_faces=3, num_rows=2)
     with engine.begin() as connection:
         last = 2**63 - 1  # as a damaged entry may say
         times = {"start_pts": 0, "end_pts": last, "start_s": 0.0, "end_s": 1.0}
         store.record_tracks(connection, [{"session_id": SESSION, "track_id": 2, "num_faces": 1, **times}])
     end(engine, "stopped")
-    assert scheduler.tick()
+    tick_for(scheduler, LOST_S + 2.0)
     assert read_status(engine) == store.INCOMPLETE
     with read_transaction(engine) as connection:
         assert "refused rows" in store.read_session(connection, SESSION)["error"]

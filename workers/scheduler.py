@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import redis
 import sqlalchemy as sa
@@ -123,7 +124,7 @@ class Scheduler:
             ledger = write_transaction(self._engine, seal, retry_s=0.0)
         except RowsRefusedError as error:
             # It would be again, and keep all others waiting.
-            values = {"status": store.INCOMPLETE, "error": str(error)}
+            values: dict[str, Any] = {"status": store.INCOMPLETE, "error": str(error)}
             give_up = partial(store.update_session, session_id=session_id, **values)
             write_transaction(self._engine, give_up, retry_s=0.0)
             _log.error("session cannot be sealed", session=session_id, reason=str(error))
