@@ -11,10 +11,11 @@ from contracts import cameras, leases, store
 from contracts.database import read_transaction
 from contracts.errors import ServiceError
 from contracts.jobs import CAMERAS, PARTS
+from contracts.lanes import find_lane, name_lane
 from contracts.metrics import FleetState, LaneState
 from contracts.pressure import read_pressure
 from contracts.schema import emotions, sessions, tracks
-from contracts.stream import GROUP
+from contracts.stream import GROUP, REJECTED_SUFFIX
 from contracts.stream_state import DISABLED, StreamState, read_states
 from contracts.worker_state import WorkerState, list_worker_states
 
@@ -79,8 +80,9 @@ def read_overview(engine: sa.Engine, client: redis.Redis) -> Overview:
     try:
         told = read_states(client, [row["stream_id"] for row in rows])
         memory = client.info("memory")
-        names = sorted(cast("list[bytes]", list(client.scan_iter("emotrace:crops:*", count=1000))))
-        lanes = [_read_lane(client, name.decode()) for name in names if not name.endswith(b":rejected")]
+        keys = cast("list[bytes]", list(client.scan_iter(name_lane("*", "*"), count=1000, _type="STREAM")))
+        names = sorted(key.decode(errors="replace") for key in keys if not key.endswith(REJECTED_SUFFIX.encode()))
+        lanes = [_read_lane(client, name, lane) for name in names if (lane := find_lane(name)) is not None]
         workers = list_worker_states(client)
         queues = {name: int(client.llen(f"rq:queue:{name}")) for name in (CAMERAS, *PARTS.values())}
     except redis.exceptions.RedisError as error:
@@ -161,12 +163,13 @@ def _judge(row: store.Row, holder: str | None, told: StreamState | None) -> Stre
     return StreamOverview(row, state, holder, told)
 
 
-def _read_lane(client: redis.Redis, name: str) -> LaneOverview:
+def _read_lane(client: redis.Redis, name: str, lane: str) -> LaneOverview:
     pressure = read_pressure(client, name)
     try:
         pending = int(client.xpending(name, GROUP)["pending"])
     except redis.exceptions.ResponseError:
         pending = 0  # nobody has read from it yet
-    _, _, lane, model_id = name.split(":", maxsplit=3)
-    rejected = int(client.xlen(f"{name}:rejected"))
-    return LaneOverview(lane, model_id, pressure.num_waiting, pending, pressure.oldest_age_s, rejected)
+    rejected = int(client.xlen(name + REJECTED_SUFFIX))
+    return LaneOverview(
+        lane, name.removeprefix(name_lane(lane, "")), pressure.num_waiting, pending, pressure.oldest_age_s, rejected
+    )
