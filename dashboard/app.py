@@ -4,9 +4,11 @@ from pathlib import Path
 
 import streamlit as st
 
+from dashboard.theme import make_style
+
 # An icon of our own: Streamlit's would be fetched from the internet.
 st.set_page_config(page_title="emotrace", page_icon=str(Path(__file__).parent / "icon.png"), layout="wide")
-st.html("<style>.stMainBlockContainer {padding: 3rem clamp(1rem, 3vw, 3rem)}</style>")
+st.html(f"<style>{make_style()}</style>")
 page = st.navigation(
     {
         "Analysts": [

@@ -243,5 +243,5 @@ def _add_veil(figure: go.Figure, row: int, panel: Panel, axis: TimeAxis, theme: 
     if len(faded):
         x, y = boxes(faded["start"].to_numpy(), faded["end"].to_numpy(), 0, 1)
         pattern = {"shape": ".", "fgcolor": theme.quiet, "bgcolor": theme.veil, "size": 9, "solidity": 0.06}
-        for offset in (0, 1):
-            figure.add_trace(_fill(axis.place(x), y, theme.veil, fillpattern=pattern), row=row + offset, col=1)
+        figure.add_trace(_fill(axis.place(x), y, theme.veil), row=row, col=1)  # words stand on it
+        figure.add_trace(_fill(axis.place(x), y, theme.veil, fillpattern=pattern), row=row + 1, col=1)

@@ -36,20 +36,20 @@ def draw_transitions(transitions: pd.DataFrame, theme: Theme) -> go.Figure:
     """Draw how often each emotion was followed by each other, as a square of numbers."""
     numbers = transitions.to_numpy()
     most = max(1, int(numbers.max()))
-    # The ink of numbers follows the square's darkness.
-    texts = [
-        [
-            f"<span style='color:{theme.paper if number > most / 2 else theme.ink}'>{number}</span>" if number else ""
-            for number in row
-        ]
-        for row in numbers
-    ]
     figure = _make_figure(340, theme)
     figure.add_trace(
         go.Heatmap(
-            z=numbers, x=list(EMOTIONS), y=list(EMOTIONS), text=texts, texttemplate="%{text}", showscale=False,
-            colorscale=[[0, theme.gap], [1, theme.accent]], zmin=0, zmax=most, xgap=2, ygap=2,
-            hovertemplate="%{y} to %{x}: %{z}<extra></extra>",
+            z=numbers, x=list(EMOTIONS), y=list(EMOTIONS), showscale=False, zmin=0, zmax=most, xgap=2, ygap=2,
+            colorscale=[[0, theme.gap], [1, theme.accent]], hovertemplate="%{y} to %{x}: %{z}<extra></extra>",
+        )
+    )  # fmt: skip
+    # The ink of a number follows its square's darkness.
+    squares = [(row, column) for row, column in zip(*numbers.nonzero(), strict=True)]
+    inks = [theme.paper if numbers[square] > most / 2 else theme.ink for square in squares]
+    figure.add_trace(
+        go.Scatter(
+            x=[EMOTIONS[column] for _, column in squares], y=[EMOTIONS[row] for row, _ in squares], mode="text",
+            text=[f"{numbers[square]}" for square in squares], textfont={"color": inks, "size": 13}, hoverinfo="skip",
         )
     )  # fmt: skip
     figure.update_yaxes(autorange="reversed", title_text="from", showgrid=False)
