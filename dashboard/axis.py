@@ -5,8 +5,8 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pandas as pd
-import plotly.graph_objects as go
 
+from dashboard.canvas import Canvas
 from dashboard.texts import tell_seconds
 from reports.panel_frame import format_clock
 
@@ -38,17 +38,17 @@ class TimeAxis:
         """Return a moment in words."""
         return tell_seconds(seconds) if self.zone is None else str(self.place(seconds).strftime("%H:%M:%S.%f"))[:-5]
 
-    def apply(self, figure: go.Figure, start: float, end: float, num_rows: int) -> None:
-        """Give a figure of ``num_rows`` this axis, its ticks below the last row."""
-        figure.update_xaxes(range=[self.place(start), self.place(end)])
-        ticks: dict[str, Any] = {"title_text": f"time ({self.zone})"}
-        if self.zone is None and end - start > 120:
+    def apply(self, canvas: Canvas, start: float, end: float) -> None:
+        """Give a canvas this axis, its ticks below the last row."""
+        hover = ".2f" if self.zone is None else "%H:%M:%S"
+        for row in range(1, canvas.num_rows + 1):
+            canvas.style_x(row, range=[self.place(start), self.place(end)], hoverformat=hover)
+        text, ticks = "time (s)", {}
+        if self.zone is not None:
+            text = f"time ({self.zone})"
+        elif end - start > 120:
             step = next((step for step in _STEPS_S if (end - start) / step <= 10), _STEPS_S[-1])
             values = np.arange(np.ceil(start / step) * step, end, step)
-            ticks = {
-                "tickvals": values, "ticktext": [format_clock(value, end >= 3600) for value in values],
-                "title_text": "time (h:min:s)" if end >= 3600 else "time (min:s)",
-            }  # fmt: skip
-        elif self.zone is None:
-            ticks = {"title_text": "time (s)"}
-        figure.update_xaxes(showticklabels=True, title_font={"size": 12}, row=num_rows, **ticks)
+            ticks = {"tickvals": values, "ticktext": [format_clock(value, end >= 3600) for value in values]}
+            text = "time (h:min:s)" if end >= 3600 else "time (min:s)"
+        canvas.style_x(canvas.num_rows, showticklabels=True, title={"text": text, "font": {"size": 12}}, **ticks)

@@ -3,11 +3,11 @@
 from typing import Any
 
 import numpy as np
-import plotly.graph_objects as go
 
 from contracts.emotions import COLOURS, EMOTIONS
 from contracts.timelines import VALUES
 from dashboard.axis import TimeAxis
+from dashboard.canvas import Canvas
 from dashboard.panels import Panel, iterate_rows
 from dashboard.texts import tell_duration, tell_state
 
@@ -15,14 +15,14 @@ from dashboard.texts import tell_duration, tell_state
 _STEPS = 100
 
 
-def add_hover(figure: go.Figure, row: int, panel: Panel, axis: TimeAxis, is_picking: bool) -> None:
+def add_hover(canvas: Canvas, row: int, panel: Panel, axis: TimeAxis, is_picking: bool) -> None:
     """Have each point tell its values, and each gap its reason, over the chart in ``row``.
 
     ``is_picking`` lets points be clicked; a stretch that is dragged over is then told with all its points.
     """
     if len(panel.points):
         x = axis.place(panel.points["time_s"].to_numpy())
-        figure.add_trace(_make_handles(x, _tell_points(panel, axis), is_picking), row=row, col=1)
+        canvas.add(row, **_make_handles(x, _tell_points(panel, axis), is_picking))
     if not len(panel.gaps):
         return
     span = float(panel.gaps["end"].max() - panel.gaps["start"].min())
@@ -33,7 +33,7 @@ def add_hover(figure: go.Figure, row: int, panel: Panel, axis: TimeAxis, is_pick
         moments += list(gap.start + (np.arange(number) + 0.5) * length / number)
         between = f"{axis.tell(gap.start)} to {axis.tell(gap.end)}, {tell_duration(length)}"
         texts += [f"<b>no results: {tell_state(gap.state)}</b><br>{between}"] * number
-    figure.add_trace(_make_handles(axis.place(np.array(moments)), texts, False), row=row, col=1)
+    canvas.add(row, **_make_handles(axis.place(np.array(moments)), texts, False))
 
 
 def _tell_points(panel: Panel, axis: TimeAxis) -> list[str]:
@@ -52,7 +52,7 @@ def _tell_points(panel: Panel, axis: TimeAxis) -> list[str]:
     return texts
 
 
-def _make_handles(x: Any, texts: list[str], is_picking: bool) -> go.Scatter:
+def _make_handles(x: Any, texts: list[str], is_picking: bool) -> dict[str, Any]:
     """Return invisible points that answer the pointer. Those of a line cannot be selected, and so are not sent back."""
     unseen = {"marker": {"opacity": 0}}
     shape = (
@@ -60,6 +60,5 @@ def _make_handles(x: Any, texts: list[str], is_picking: bool) -> go.Scatter:
         if is_picking
         else {"mode": "lines", "line": {"width": 0}, "opacity": 0}
     )
-    return go.Scatter(
-        x=x, y=np.full(len(x), 0.5), hovertext=texts, hovertemplate="%{hovertext}<extra></extra>", **shape
-    )  # fmt: skip
+    y = np.full(len(x), 0.5)
+    return {"x": x, "y": y, "hovertext": texts, "hovertemplate": "%{hovertext}<extra></extra>", **shape}

@@ -33,5 +33,5 @@ def make_style() -> str:
     style = ".stMainBlockContainer {padding: 3rem clamp(1rem, 3vw, 3rem)}"
     if find_theme() is DARK:
         # The theme's accent is dark enough for white words on it, and so too dark for words of its own.
-        style += f" [data-testid$=Active] p {{color: {DARK.accent}}}"
+        style += f" [role=radio][data-selected=true] p {{color: {DARK.accent}}}"
     return style
