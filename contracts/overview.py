@@ -16,7 +16,7 @@ from contracts.metrics import FleetState, LaneState
 from contracts.pressure import read_pressure
 from contracts.schema import emotions, sessions, tracks
 from contracts.stream import GROUP, REJECTED_SUFFIX
-from contracts.stream_state import DISABLED, StreamState, read_states
+from contracts.stream_state import DISABLED, FAILED, StreamState, read_states
 from contracts.worker_state import WorkerState, list_worker_states
 
 WAITING = "waiting"
@@ -154,7 +154,8 @@ def measure_database(connection: sa.Connection) -> tuple[int, int]:
 
 
 def _judge(row: store.Row, holder: str | None, told: StreamState | None) -> StreamOverview:
-    if told is not None and holder is not None:
+    # One that failed before it had the lease tells why.
+    if told is not None and row["enabled"] and (holder is not None or told.state == FAILED):
         state = told.state
     elif holder is not None:
         state = RUNNING_ELSEWHERE

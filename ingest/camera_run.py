@@ -2,7 +2,9 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import cv2
 import redis
@@ -15,11 +17,12 @@ from contracts.encryption import find_secret_key
 from contracts.errors import EmotraceError
 from contracts.lanes import LIVE, name_lane
 from contracts.leases import Lease, acquire_lease
+from contracts.logs import get_logger
 from contracts.model_card import DEFAULT_MODEL, read_card
 from contracts.settings import Settings, hide_credentials, read_settings
 from contracts.sources import Source
 from contracts.stream import CropStream, connect
-from contracts.stream_state import forget_state, publish_state
+from contracts.stream_state import FAILED, StreamState, forget_state, publish_state
 from ingest.camera import CameraReader
 from ingest.connection import CameraOptions
 from ingest.jobs import check_card, require_redis
@@ -30,6 +33,7 @@ from ingest.run_state import RunState
 from ingest.worker import watch_for_stop
 from models.detection import FaceDetector, find_default_detector, make_detector
 
+_log = get_logger(__name__)
 # A run that is asked to stop has this long for each of its services.
 _CLOSE_S = 5.0
 
@@ -39,7 +43,31 @@ def run_camera_job(stream_id: str) -> str:
     try:
         return run_camera(stream_id, watch_for_stop())
     except Exception as error:
-        raise EmotraceError(f"{type(error).__name__}: {hide_credentials(str(error))}") from None
+        said = hide_credentials(str(error))
+        message = said if isinstance(error, EmotraceError) else f"{type(error).__name__}: {said}"
+        _tell_failure(stream_id, message)
+        raise EmotraceError(message) from None
+
+
+def _tell_failure(stream_id: str, message: str) -> None:
+    """Have ``status`` show why a run could not begin, or ended, until it is tried again."""
+    now = time.time()
+    state = StreamState(
+        stream_id=stream_id,
+        name="",
+        state=FAILED,
+        since=now,
+        at=now,
+        host=socket.gethostname(),
+        pid=os.getpid(),
+        epoch=0,
+        message=message,
+    )
+    _log.warning("camera cannot run", stream=stream_id, reason=message)
+    with suppress(EmotraceError, redis.exceptions.RedisError):
+        client = connect(require_redis(read_settings()), retry_s=1.0)
+        publish_state(client, state)
+        client.close()
 
 
 def run_camera(stream_id: str, should_stop: Callable[[], bool] = lambda: False) -> str:

@@ -13,13 +13,14 @@ from camera_runs import LANE, add_camera, camera_running, configure, read_state,
 from contracts import camera_sessions, cameras, ledger, store
 from contracts.database import read_transaction
 from contracts.encryption import find_secret_key
-from contracts.errors import LeaseLostError
+from contracts.errors import EmotraceError, LeaseLostError
 from contracts.leases import LEASE_S, acquire_lease, check_lease, list_held, release_lease, renew_lease
+from contracts.overview import read_overview
 from contracts.rejected import iterate_rejected, requeue
 from contracts.schema import emotions, leases, sessions
 from contracts.settings import read_settings
 from contracts.stream_state import LIVE, StreamState
-from ingest.camera_run import run_camera
+from ingest.camera_run import run_camera, run_camera_job
 from ingest.keeper import RunKeeper
 
 NOTHING = StreamState(stream_id="", name="", state="", since=0, at=0, host="", pid=0, epoch=0)
@@ -269,3 +270,18 @@ def test_while_inference_lags_the_rate_steps_down_and_every_frame_left_out_is_co
     rates = [one["fps"] for one in stretches]
     assert rates[0] == rates[-1] == 10 and 5 in rates, "each change of the rate begins a stretch"
     assert sum(one["num_backpressure"] for one in stretches) > 0
+
+
+def test_a_camera_that_cannot_begin_tells_why(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, camera: str, engine: sa.Engine, valkey: redis.Redis
+) -> None:
+    gate = add_camera(engine, "rtsp://admin:geheim@127.0.0.1:9/x", name="gate")
+    monkeypatch.setenv("EMOTRACE_SECRET_KEY_FILE", str(tmp_path / "lost.key"))
+    monkeypatch.setattr("ingest.camera_run.watch_for_stop", lambda: lambda: False)  # it takes this process's SIGTERM
+    with pytest.raises(EmotraceError, match=r"lost\.key") as raised:
+        run_camera_job(gate)
+    assert "geheim" not in str(raised.value)
+    streams = {one.stream["name"]: one for one in read_overview(engine, valkey).streams}
+    assert streams["door"].state == "waiting"
+    told = streams["gate"].told
+    assert streams["gate"].state == "failed" and told is not None and "lost.key" in told.message
