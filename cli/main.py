@@ -242,13 +242,16 @@ def up(
     capacity: Annotated[int | None, typer.Option(min=0, help="Cameras at a time.  [8 a core]")] = None,
     workers: Annotated[int, typer.Option(min=1, help="Inference processes.")] = 1,
     parts: Annotated[int, typer.Option(min=0, help="Parts of archives at a time.")] = 1,
+    dashboard: Annotated[bool, typer.Option("--dashboard/--no-dashboard", help="Serve the dashboard too.")] = True,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="The dashboard's port.")] = 8501,
     database: Database = None,
     redis: Redis = None,
 ) -> None:
-    """Run everything on this machine: cameras, inference and scheduler, until Ctrl-C."""
+    """Run everything on this machine: cameras, inference, scheduler and dashboard, until Ctrl-C."""
     from cli.up import find_capacity, run
 
-    raise typer.Exit(run(find_capacity() if capacity is None else capacity, workers, parts, redis, database))
+    cameras = find_capacity() if capacity is None else capacity
+    raise typer.Exit(run(cameras, workers, parts, port if dashboard else None, redis, database))
 
 
 @app.command()

@@ -60,8 +60,15 @@ class Part:
         return True
 
 
-def run(capacity: int, workers: int, parts: int, redis_url: str | None, database_url: str | None) -> int:
-    """Run everything until Ctrl-C or SIGTERM; return the exit code.
+def run(
+    capacity: int,
+    workers: int,
+    parts: int,
+    dashboard_port: int | None,
+    redis_url: str | None,
+    database_url: str | None,
+) -> int:
+    """Run everything until Ctrl-C or SIGTERM; return the exit code. Without a ``dashboard_port`` there is none.
 
     Raises:
         UsageError, ServiceError: the settings are wrong, or a service cannot be used.
@@ -74,6 +81,8 @@ def run(capacity: int, workers: int, parts: int, redis_url: str | None, database
             *(Part(f"inference {number}", ["inference"]) for number in range(1, workers + 1)),
             Part("ingest", ["ingest", "--capacity", str(capacity), "--parts", str(parts)]),
         ]
+        if dashboard_port is not None:
+            known.insert(0, Part("dashboard", ["dashboard", "--port", str(dashboard_port)]))
         for part in known:
             part.log = logs / f"{part.name.replace(' ', '-')}.log"
         try:

@@ -18,7 +18,7 @@ from conftest import RunEmotrace
 def everything_running(environment: dict[str, str], out: Path) -> Iterator["subprocess.Popen[bytes]"]:
     with out.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "cli.main", "up", "--capacity", "1", "--parts", "0"],
+            [sys.executable, "-P", "-m", "cli.main", "up", "--capacity", "1", "--parts", "0", "--no-dashboard"],
             env=environment,
             stderr=log,
         )
