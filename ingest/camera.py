@@ -259,7 +259,9 @@ class CameraConnection:
         before, self._last = self._last, arrival
         if before is None or arrival.packet.dts is None or before.packet.dts is None:
             return
-        jump_s = float((arrival.packet.dts - before.packet.dts) * self.clock.time_base)
+        # For every packet, and so without a Fraction.
+        ticks, time_base = arrival.packet.dts - before.packet.dts, self.clock.time_base
+        jump_s = ticks * time_base.numerator / time_base.denominator
         passed_s = arrival.monotonic_s - before.monotonic_s
         if jump_s < -_CLOCK_RESET_S or jump_s > passed_s + self._options.max_jump_s:
             # FFmpeg takes a large step back for a wrap, and shows it as one ahead by hours.

@@ -64,8 +64,11 @@ class Outbox:
 
     def put(self, sequences: Iterable[CropSequence]) -> None:
         """Take windows, whatever waits already: those of the frame at hand are few."""
+        taken = list(sequences)
+        if not taken:
+            return  # as after most frames
         with self._changed:
-            for sequence in sequences:
+            for sequence in taken:
                 self._waiting.append((sequence, time.monotonic()))
                 self._num_bytes += len(sequence.crops)
             self._changed.notify()
