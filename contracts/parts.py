@@ -75,7 +75,8 @@ def list_unread_parts(connection: sa.Connection) -> list[store.Row]:
 def begin_part(connection: sa.Connection, session_id: str, part: int) -> store.Row | None:
     """Begin a new attempt to read a part and return its row, or None where it is over, gone, or being read.
 
-    What an earlier attempt wrote of its ledger is taken back; rows of emotions stay, they would be the same.
+    What an earlier attempt wrote of its ledger is taken back; rows of emotions stay but the last ones
+    (``contracts.store.forget_cut_rows``), they would be the same.
     """
     row = _lock_part(connection, session_id, part)
     if row is None or row["status"] in OVER or (row["status"] == RUNNING and not _is_dead(connection, row)):
@@ -85,6 +86,7 @@ def begin_part(connection: sa.Connection, session_id: str, part: int) -> store.R
         last = f" The last error: {row['error']}" if row["error"] else ""
         _close(connection, row, FAILED, f"Its worker died, or failed, {row['tries']} times.{last}", None)
         return None
+    store.forget_cut_rows(connection, _has_own_track(emotions, row))
     now = read_clock(connection)
     values = {
         "status": RUNNING,

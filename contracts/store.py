@@ -23,6 +23,8 @@ RUNNING, COMPLETE, INTERRUPTED, FAILED, INCOMPLETE = "running", "complete", "int
 ENDED = "ended"  # a camera's connection is over, and some of its faces may still wait
 
 _MAX_REASON_LENGTH = 1000
+# Windows hold back up to 12 faces for those that follow; a face may be missed on some of the frames between.
+_CUT_FRAMES = 120
 EMOTION_COLUMNS = tuple(column.name for column in emotions.columns)
 Row = Mapping[str, Any]
 # Of a crop sequence: session, track, first pts to store.
@@ -113,10 +115,22 @@ def record_session(
 
 
 def restart_session(connection: sa.Connection, session_id: str) -> None:
-    """Prepare a session to be read again from the start: its rows stay, its ledger begins anew."""
+    """Prepare a session to be read again from the start: its rows stay but the last ones, its ledger begins anew."""
+    forget_cut_rows(connection, emotions.c.session_id == session_id)
     for table in (coverage, tracks, rejections):
         connection.execute(sa.delete(table).where(table.c.session_id == session_id))
     update_session(connection, session_id, status=RUNNING, error=None, ended_at=None, num_packets=None, num_frames=None)
+
+
+def forget_cut_rows(connection: sa.Connection, is_own: sa.ColumnElement[bool]) -> None:
+    """Delete the rows of the last frames that a reading came to before it was stopped.
+
+    Their faces went to inference without those that follow them. The next reading has them looked at again, as one
+    that nothing happened to would.
+    """
+    newest = sa.select(emotions.c.pts).where(is_own).distinct().order_by(emotions.c.pts.desc()).limit(_CUT_FRAMES)
+    first = sa.select(sa.func.min(newest.subquery().c.pts)).scalar_subquery()
+    connection.execute(sa.delete(emotions).where(is_own, emotions.c.pts >= first))
 
 
 def update_session(connection: sa.Connection, session_id: str, **values: Any) -> None:

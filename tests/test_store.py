@@ -266,15 +266,17 @@ def test_a_sequence_that_was_stored_before_its_worker_died_is_not_counted_as_rej
 
 
 @pytest.mark.usefixtures("session")
-def test_a_session_that_begins_again_keeps_its_rows_and_loses_its_ledger(engine: sa.Engine) -> None:
+def test_a_session_that_begins_again_keeps_its_rows_but_the_last_and_loses_its_ledger(engine: sa.Engine) -> None:
     with engine.begin() as connection:
         record_balanced(connection)
+        # Two faces on 200 frames; those of the last 120 may have been looked at without what followed them.
+        store.record_emotions(connection, [make_row(pts, track) for pts in range(4, 204) for track in (1, 2)])
         store.update_session(connection, SESSION, status=store.FAILED, error="gone", ended_at=1.0)
         store.restart_session(connection, SESSION)
         found = store.read_ledger(connection, SESSION)
         again = store.read_session(connection, SESSION)
     assert (found.packets, found.decoded, found.published, found.rejected) == (0, 0, 0, 0)
-    assert found.rows == 4
+    assert found.rows == 4 + 2 * 80
     assert (again["status"], again["error"], again["ended_at"]) == ("running", None, None)
 
 
