@@ -26,6 +26,7 @@ from cluster import Cluster, run_cluster
 from fleet import count_outage_s, list_lost
 
 from contracts import ledger
+from contracts.errors import ServiceError
 
 CUT_S = 30.0
 MEANT = (ledger.NOT_SAMPLED, ledger.NO_FACE, ledger.LOW_QUALITY)
@@ -35,7 +36,11 @@ Fault = Callable[[Cluster], Callable[[], None] | None]
 
 def kill(kind: str) -> Fault:
     def strike(cluster: Cluster) -> None:
-        cluster.fleet.find_victims(cluster.find_busiest() if kind == "ingest" else kind)[0].kill()
+        if kind in ("worker", "horse"):
+            horse = cluster.fleet.find_victims("horse")[0]
+            (horse if kind == "horse" else horse.parent()).kill()
+        else:
+            cluster.fleet.find_victims(cluster.find_busiest() if kind == "ingest" else kind)[0].kill()
 
     return strike
 
@@ -89,8 +94,9 @@ def measure(strike: Fault, video: Path) -> list[str]:
             mend = strike(cluster)
             recovered_at = None
             while recovered_at is None or mend is not None:
-                if recovered_at is None and cluster.find_oldest_news() > struck_at + 1:
-                    recovered_at = time.time()
+                with suppress(ServiceError):
+                    if recovered_at is None and cluster.find_oldest_news() > struck_at + 1:
+                        recovered_at = time.time()
                 if mend is not None and time.time() > struck_at + CUT_S:
                     mend = mend()
                 if time.time() > struck_at + 150:
