@@ -52,11 +52,11 @@ def check_sealed(engine: sa.Engine, num_sessions: int | None = 1) -> list[Ledger
     """Seal every session once all rows are there, and check that all is accounted for; return the ledgers."""
     ids = [row["session_id"] for row in list_sessions(engine)]
 
-    def count_waiting() -> int:
+    def have_rows() -> bool:
         with read_transaction(engine) as connection:
-            return sum(camera_sessions.count_waiting_faces(connection, session_id) for session_id in ids)
+            return all(number <= 0 for number in camera_sessions.count_missing_faces(connection, ids).values())
 
-    wait_for(lambda: not count_waiting(), "the last rows")
+    wait_for(have_rows, "the last rows")
     with engine.begin() as connection:
         ledgers = [camera_sessions.seal_session(connection, session_id) for session_id in ids]
     found = list_sessions(engine)
