@@ -139,7 +139,8 @@ class Scheduler:
         if unchanged_s < self._lost_s:
             return False
         pressure = read_pressure(self._client, name_lane(LIVE, session["model_id"]))
-        return not pressure.is_full and pressure.oldest_age_s + KEPT_S < unchanged_s
+        # What an outage held back comes a little after we notice its end: the lane must be well beyond that.
+        return not pressure.is_full and 2 * pressure.oldest_age_s + KEPT_S < unchanged_s
 
     def _take_place(self) -> bool:
         """Return whether this scheduler is the one that works, and keep the place for some seconds more."""
