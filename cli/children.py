@@ -1,20 +1,17 @@
 """Child processes of a run: started, watched, measured and stopped; and what such a child watches for itself."""
 
-import atexit
 import os
 import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from contracts import errors
+from contracts import errors, stopping
 from contracts.settings import hide_credentials
 
 # A recording's reader that was asked to stop and did so in order.
@@ -24,36 +21,19 @@ _PARENT_VARIABLE = "_EMOTRACE_PARENT_PID"
 
 def end_with_parent() -> None:
     """End this process, as by SIGTERM, when the one that started it as a child has died."""
-    if _PARENT_VARIABLE not in os.environ:
-        return
-    parent = int(os.environ[_PARENT_VARIABLE])
-
-    def watch() -> None:
-        while os.getppid() == parent:
-            time.sleep(1.0)
-        os.kill(os.getpid(), signal.SIGTERM)
-
-    threading.Thread(target=watch, name="watch-parent", daemon=True).start()
+    if (parent := _find_parent()) is not None:
+        stopping.end_with(parent)
 
 
 def watch_for_stop() -> Callable[[], bool]:
-    """Return a function that says whether this process should stop: on SIGTERM or Ctrl-C, or when its parent has died.
+    """Return a function that says whether this process should stop: on a signal, or when its parent has died."""
+    return stopping.watch_for_stop(_find_parent())
 
-    A parent that wants this says who it is: it may have died while this child was still importing. Whoever starts a
-    command from a shell or a container may go.
-    """
+
+def _find_parent() -> int | None:
+    """Return who started this process as a child. It says so itself: it may die while this one still imports."""
     parent = os.environ.get(_PARENT_VARIABLE)
-    is_asked = False
-
-    def ask(_signal: int, _frame: object) -> None:
-        nonlocal is_asked
-        is_asked = True
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, ask)
-    # An interpreter that is ending drops its handlers, and a late signal would make a good end look like a kill.
-    atexit.register(signal.signal, signal.SIGTERM, signal.SIG_IGN)
-    return lambda: is_asked or (parent is not None and os.getppid() != int(parent))
+    return int(parent) if parent else None
 
 
 class Child:

@@ -157,7 +157,7 @@ def _check_detector() -> Finding:
 
 def _check_redis(settings: Settings, redis_url: str | None) -> Finding:
     from contracts.embedded import run_valkey
-    from contracts.stream import connect
+    from contracts.redis_server import connect
 
     url = redis_url or settings.redis_url
     if url is None:

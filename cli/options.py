@@ -1,5 +1,6 @@
 """Options that several commands have."""
 
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -12,3 +13,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else 
 HealthPort = Annotated[
     int | None, typer.Option(min=0, max=65535, help="Serve /live, /ready and /metrics on this port.  [none]")
 ]
+
+
+class Device(StrEnum):
+    auto = "auto"
+    cpu = "cpu"
+    cuda = "cuda"

@@ -13,11 +13,11 @@ from cli.children import end_with_parent, watch_for_stop
 from cli.services import Services, open_services
 from contracts import metrics
 from contracts.database import read_transaction
-from contracts.errors import ServiceError
 from contracts.health import serve_health
 from contracts.logs import configure_logs
 from contracts.overview import list_states, read_fleet
 from contracts.patience import Patience
+from contracts.redis_server import explain_error
 
 
 def run_ingest(capacity: int, parts: int, health_port: int | None) -> None:
@@ -84,7 +84,7 @@ class Readiness:
         try:
             self.services.client.ping()
         except redis.exceptions.RedisError as error:
-            raise ServiceError(f"Redis is out of reach ({error}). Check that the server runs.") from None
+            raise explain_error(error) from None
         with read_transaction(self.services.engine) as connection:
             connection.execute(sa.select(1))
         return True

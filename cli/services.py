@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from contracts.database import check_migrated, migrate, open_database
 from contracts.embedded import find_database_url, run_valkey
 from contracts.patience import Patience
+from contracts.redis_server import connect
 from contracts.settings import Settings, read_settings
-from contracts.stream import connect
 
 # One try of a process that waits anyway, before it says that it does.
 _TRY_S = 1.0

@@ -17,7 +17,7 @@ from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
 
 from contracts.errors import UsageError
-from contracts.stream import call_redis
+from contracts.redis_server import call_redis
 
 CAMERAS = "cameras"
 PARTS = {"high": "parts-high", "normal": "parts", "low": "parts-low"}
@@ -57,7 +57,7 @@ class OwnJob(Job):
 
 @dataclass
 class Reconciliation:
-    """What ``reconcile_cameras`` did: streams whose jobs were enqueued, with why, and those whose jobs were removed."""
+    """Streams whose jobs were enqueued, with how their jobs before ended, and those whose jobs were removed."""
 
     enqueued: dict[str, str] = field(default_factory=dict)
     removed: list[str] = field(default_factory=list)

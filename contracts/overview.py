@@ -9,18 +9,18 @@ import sqlalchemy as sa
 
 from contracts import cameras, leases, store
 from contracts.database import read_transaction
-from contracts.errors import ServiceError
 from contracts.jobs import CAMERAS, PARTS
 from contracts.lanes import find_lane, name_lane
 from contracts.metrics import FleetState, LaneState
 from contracts.pressure import read_pressure
+from contracts.redis_server import explain_error
 from contracts.schema import emotions, sessions, tracks
 from contracts.stream import GROUP, REJECTED_SUFFIX
 from contracts.stream_state import DISABLED, FAILED, StreamState, read_states
 from contracts.worker_state import WorkerState, list_worker_states
 
 WAITING = "waiting"
-RUNNING_ELSEWHERE = "silent"
+SILENT = "silent"
 _SMALL_BYTES = 100 * 2**20
 
 
@@ -86,7 +86,7 @@ def read_overview(engine: sa.Engine, client: redis.Redis) -> Overview:
         workers = list_worker_states(client)
         queues = {name: int(client.llen(f"rq:queue:{name}")) for name in (CAMERAS, *PARTS.values())}
     except redis.exceptions.RedisError as error:
-        raise ServiceError(f"Redis is out of reach ({error}). Check that the server runs.") from None
+        raise explain_error(error) from None
     return Overview(
         at=time.time(),
         streams=[_judge(row, held.get(row["stream_id"]), told.get(row["stream_id"])) for row in rows],
@@ -112,7 +112,7 @@ def list_states(engine: sa.Engine, client: redis.Redis) -> list[StreamState]:
     try:
         return list(read_states(client, ids).values())
     except redis.exceptions.RedisError as error:
-        raise ServiceError(f"Redis is out of reach ({error}). Check that the server runs.") from None
+        raise explain_error(error) from None
 
 
 def read_fleet(engine: sa.Engine, client: redis.Redis) -> FleetState:
@@ -158,7 +158,7 @@ def _judge(row: store.Row, holder: str | None, told: StreamState | None) -> Stre
     if told is not None and row["enabled"] and (holder is not None or told.state == FAILED):
         state = told.state
     elif holder is not None:
-        state = RUNNING_ELSEWHERE
+        state = SILENT
     else:
         state, told = (WAITING if row["enabled"] else DISABLED), None
     return StreamOverview(row, state, holder, told)

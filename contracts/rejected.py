@@ -12,11 +12,12 @@ from typing import Any, cast
 import redis
 import sqlalchemy as sa
 
-from contracts import camera_sessions, store
+from contracts import sealing, store
 from contracts.database import write_transaction
 from contracts.errors import UsageError
 from contracts.lanes import find_lane
-from contracts.stream import REJECTED_SUFFIX, Entry, call_redis, make_fields, read_entry
+from contracts.redis_server import call_redis
+from contracts.stream import REJECTED_SUFFIX, Entry, make_fields, read_entry
 
 _PATTERN = f"emotrace:*{REJECTED_SUFFIX}"
 _PAGE = 100
@@ -86,7 +87,7 @@ def requeue(client: redis.Redis, engine: sa.Engine, rejected: Rejected) -> None:
         )
 
     def move(connection: sa.Connection) -> None:
-        camera_sessions.reopen_session(connection, entry.session_id)
+        sealing.reopen_session(connection, entry.session_id)
         store.remove_rejections(connection, [(entry.session_id, entry.track_id, entry.first_pts)])
         call_redis(partial(_move_back, client, rejected), retry_s=0.0)
 

@@ -9,8 +9,8 @@ import streamlit as st
 from contracts.database import check_migrated, open_database
 from contracts.embedded import find_database_url
 from contracts.errors import ServiceError
+from contracts.redis_server import connect
 from contracts.settings import Settings, read_settings
-from contracts.stream import connect
 
 # A page says at once that Redis is away, and looks again with the next visit.
 _RETRY_S = 1.0

@@ -19,9 +19,11 @@ from contracts.lanes import LIVE, name_lane
 from contracts.leases import Lease, acquire_lease
 from contracts.logs import get_logger
 from contracts.model_card import DEFAULT_MODEL, read_card
+from contracts.redis_server import connect
 from contracts.settings import Settings, hide_credentials, read_settings
 from contracts.sources import Source
-from contracts.stream import CropStream, connect
+from contracts.stopping import watch_for_stop
+from contracts.stream import CropStream
 from contracts.stream_state import FAILED, StreamState, forget_state, publish_state
 from ingest.camera import CameraReader
 from ingest.connection import CameraOptions
@@ -30,7 +32,6 @@ from ingest.keeper import RunKeeper
 from ingest.live import CameraPlan, ingest_camera
 from ingest.outbox import Outbox
 from ingest.run_state import RunState
-from ingest.worker import watch_for_stop
 from models.detection import FaceDetector, find_default_detector, make_detector
 
 _log = get_logger(__name__)
@@ -41,7 +42,7 @@ _CLOSE_S = 5.0
 def run_camera_job(stream_id: str) -> str:
     """Run a camera as an RQ job; what goes wrong is told without what an error's text may hold of credentials."""
     try:
-        return run_camera(stream_id, watch_for_stop())
+        return run_camera(stream_id, watch_for_stop(os.getppid()))
     except Exception as error:
         said = hide_credentials(str(error))
         message = said if isinstance(error, EmotraceError) else f"{type(error).__name__}: {said}"

@@ -1,5 +1,6 @@
 """Ingest jobs: what a process or an RQ worker runs. Arguments are JSON; settings come from the environment."""
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import fields
@@ -19,8 +20,10 @@ from contracts.lanes import BATCH, name_lane
 from contracts.model_card import ModelCard
 from contracts.part_sessions import finish_parts
 from contracts.progress import Progress, publish_progress
+from contracts.redis_server import connect
 from contracts.settings import Settings, read_settings
-from contracts.stream import RUN_EXPIRES_S, CropStream, connect
+from contracts.stopping import watch_for_stop
+from contracts.stream import RUN_EXPIRES_S, CropStream
 from ingest.frames import FrameReader
 from ingest.part_frames import PartReader
 from ingest.part_recorder import PartRecorder, make_result
@@ -30,7 +33,6 @@ from ingest.recorder import SessionRecorder
 from ingest.seams import PartSpan
 from ingest.sources import check_file
 from ingest.windows import PROFILES, WindowBuffer, WindowProfile
-from ingest.worker import watch_for_stop
 from models.detection import make_detector
 
 
@@ -103,7 +105,7 @@ def run_part(session_id: str, part: int, should_stop: Callable[[], bool] = lambd
 
 def run_part_job(session_id: str, part: int) -> str:
     """Read a part as an RQ job; SIGTERM ends it in order, and another worker begins it anew."""
-    return run_part(session_id, part, watch_for_stop())
+    return run_part(session_id, part, watch_for_stop(os.getppid()))
 
 
 def _ingest_part(

@@ -6,9 +6,6 @@ where Redis is away for a while.
 
 import os
 import signal
-import threading
-import time
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -21,6 +18,7 @@ from rq.worker_pool import WorkerPool
 
 from contracts.jobs import CAMERAS, PARTS, OwnJob
 from contracts.logs import get_logger
+from contracts.stopping import end_with
 
 _log = get_logger(__name__)
 
@@ -33,7 +31,7 @@ class IngestWorker(Worker):
 
     def work(self, *args: Any, **kwargs: Any) -> bool:
         """Work until told to stop, or until the pool is gone, however it went."""
-        threading.Thread(target=_end_with, args=(os.getppid(),), name="watch-pool", daemon=True).start()
+        end_with(os.getppid())
         return super().work(*args, **{**kwargs, "with_scheduler": False})
 
     def handle_warm_shutdown_request(self) -> None:
@@ -93,16 +91,3 @@ class IngestPool(WorkerPool):
             self._camera_workers.add(name)
         self._queue_names = [CAMERAS] if is_camera else list(PARTS.values())
         return super().get_worker_process(name, *args, **kwargs)
-
-
-def watch_for_stop() -> Callable[[], bool]:
-    """Return a function that says whether a job should stop: on SIGTERM, or when its worker has died."""
-    parent, is_asked = os.getppid(), threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: is_asked.set())
-    return lambda: is_asked.is_set() or os.getppid() != parent
-
-
-def _end_with(pool_pid: int) -> None:
-    while os.getppid() == pool_pid:
-        time.sleep(1.0)
-    os.kill(os.getpid(), signal.SIGTERM)

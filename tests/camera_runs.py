@@ -22,11 +22,14 @@ from workers.inference import run_worker
 LANE = name_lane(LIVE, read_card(DEFAULT_MODEL).model_id)
 
 
-def configure(monkeypatch: pytest.MonkeyPatch, data_dir: Path, redis_url: str, engine: sa.Engine) -> None:
-    """Have runs in this process use the test's services."""
+def configure(
+    monkeypatch: pytest.MonkeyPatch, data_dir: Path, redis_url: str, engine: sa.Engine, database_url: str | None = None
+) -> None:
+    """Have runs in this process use the test's services, the database by another way where ``database_url`` is one."""
     monkeypatch.setenv("EMOTRACE_DATA_DIR", str(data_dir))
     monkeypatch.setenv("EMOTRACE_REDIS_URL", redis_url)
-    monkeypatch.setenv("EMOTRACE_DATABASE_URL", engine.url.render_as_string(hide_password=False))
+    url = database_url or engine.url.render_as_string(hide_password=False)
+    monkeypatch.setenv("EMOTRACE_DATABASE_URL", url)
     monkeypatch.setenv("EMOTRACE_LEASE_S", "5")
     monkeypatch.setenv("EMOTRACE_CAMERA_READ_TIMEOUT_S", "2")
     monkeypatch.setenv("EMOTRACE_CAMERA_MIN_BACKOFF_S", "0.1")

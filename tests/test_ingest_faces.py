@@ -12,8 +12,9 @@ import pytest
 from make_videos import read_pictures
 from numpy.typing import NDArray
 
+from contracts.boxes import compute_iou
 from contracts.errors import ModelError
-from ingest.finding import FaceFinder, compute_iou
+from ingest.finding import FaceFinder
 from ingest.frames import Frame, FrameReader
 from ingest.images import VideoImage
 from models.alignment import crop_face, find_crop_square

@@ -19,13 +19,14 @@ from numpy.typing import NDArray
 
 import ingest.finding
 from contracts import ledger, store
+from contracts.boxes import compute_iou
 from contracts.database import read_transaction, write_transaction
 from contracts.ledger import Ledger
 from contracts.messages import Box, CropSequence, decode
 from contracts.model_card import InputContract, ModelCard
 from contracts.stream import CropStream
 from ingest.analysis import make_face_crop
-from ingest.finding import FaceFinder, compute_iou
+from ingest.finding import FaceFinder
 from ingest.frames import Frame, FrameReader
 from ingest.images import VideoImage
 from ingest.pipeline import IngestOptions, ingest_recording

@@ -10,7 +10,7 @@ import redis
 import sqlalchemy as sa
 from camera_runs import LANE, add_camera, camera_running, configure, read_state, wait_for, worker_running
 
-from contracts import camera_sessions, cameras, ledger, store
+from contracts import camera_sessions, cameras, ledger, sealing, store
 from contracts.database import read_transaction
 from contracts.encryption import find_secret_key
 from contracts.errors import EmotraceError, LeaseLostError
@@ -63,7 +63,7 @@ def count_rows(engine: sa.Engine) -> int:
 def seal_all(engine: sa.Engine) -> list[ledger.Ledger]:
     with engine.begin() as connection:
         ended = camera_sessions.list_ended(connection)
-        return [camera_sessions.seal_session(connection, row["session_id"]) for row in ended]
+        return [sealing.seal_session(connection, row["session_id"]) for row in ended]
 
 
 def test_a_camera_gives_rows_within_seconds_and_a_balanced_ledger_when_it_is_stopped(
@@ -277,7 +277,8 @@ def test_a_camera_that_cannot_begin_tells_why(
 ) -> None:
     gate = add_camera(engine, "rtsp://admin:geheim@127.0.0.1:9/x", name="gate")
     monkeypatch.setenv("EMOTRACE_SECRET_KEY_FILE", str(tmp_path / "lost.key"))
-    monkeypatch.setattr("ingest.camera_run.watch_for_stop", lambda: lambda: False)  # it takes this process's SIGTERM
+    # It would take this process's signals.
+    monkeypatch.setattr("ingest.camera_run.watch_for_stop", lambda _parent: lambda: False)
     with pytest.raises(EmotraceError, match=r"lost\.key") as raised:
         run_camera_job(gate)
     assert "geheim" not in str(raised.value)

@@ -20,7 +20,7 @@ from make_videos import read_pictures
 from proxy import Proxy, run_proxy
 from rtsp_server import Act, encode_clip, run_camera
 
-from contracts import camera_sessions, ledger, store
+from contracts import ledger, sealing, store
 from contracts.database import migrate, open_database, read_transaction
 from contracts.ledger import Ledger
 from contracts.schema import sessions
@@ -105,7 +105,7 @@ class Street:
         ids = [row["session_id"] for row in self.list_sessions(stream_id)]
         wait_for(lambda: not any(map(self._count_waiting, ids)), f"the last rows of {name}")
         with self.engine.begin() as connection:
-            ledgers = [camera_sessions.seal_session(connection, session_id) for session_id in ids]
+            ledgers = [sealing.seal_session(connection, session_id) for session_id in ids]
         return Outcome(self.list_sessions(stream_id), ledgers, self._told[stream_id], camera.num_sent)
 
     def list_sessions(self, stream_id: str) -> list[store.Row]:
@@ -122,7 +122,7 @@ class Street:
 
     def _count_waiting(self, session_id: str) -> int:
         with read_transaction(self.engine) as connection:
-            return camera_sessions.count_missing_faces(connection, [session_id])[session_id]
+            return sealing.count_missing_faces(connection, [session_id])[session_id]
 
     def lose_and_find(self, act: Act) -> Outcome:
         """Run a camera that loses its power for some seconds."""

@@ -20,7 +20,7 @@ from proxy import Proxy, run_proxy
 from rtsp_server import Act, encode_clip, run_camera
 from valkey_process import run_own_valkey
 
-from contracts import camera_sessions, ledger, store
+from contracts import camera_sessions, ledger, sealing, store
 from contracts.database import open_database, read_transaction
 from contracts.embedded import run_valkey
 from contracts.leases import acquire_lease, renew_lease
@@ -54,11 +54,11 @@ def check_sealed(engine: sa.Engine, num_sessions: int | None = 1) -> list[Ledger
 
     def have_rows() -> bool:
         with read_transaction(engine) as connection:
-            return all(number <= 0 for number in camera_sessions.count_missing_faces(connection, ids).values())
+            return all(number <= 0 for number in sealing.count_missing_faces(connection, ids).values())
 
     wait_for(have_rows, "the last rows")
     with engine.begin() as connection:
-        ledgers = [camera_sessions.seal_session(connection, session_id) for session_id in ids]
+        ledgers = [sealing.seal_session(connection, session_id) for session_id in ids]
     found = list_sessions(engine)
     assert num_sessions is None or len(found) == num_sessions
     for row, one in zip(found, ledgers, strict=True):
@@ -234,8 +234,7 @@ def test_a_database_that_is_away_for_longer_than_the_lease_costs_counted_frames_
     carphone: Path,
 ) -> None:
     proxy, url = proxied_database
-    configure(monkeypatch, tmp_path, valkey_url, engine)
-    monkeypatch.setenv("EMOTRACE_DATABASE_URL", url)
+    configure(monkeypatch, tmp_path, valkey_url, engine, database_url=url)
     monkeypatch.setenv("EMOTRACE_LEASE_S", "2")
     monkeypatch.setenv("EMOTRACE_RETRY_S", "60")
     camera = add_camera(engine, carphone)
@@ -319,8 +318,7 @@ def test_a_run_can_be_stopped_while_its_database_hangs(
     carphone: Path,
 ) -> None:
     proxy, url = proxied_database
-    configure(monkeypatch, tmp_path, valkey_url, engine)
-    monkeypatch.setenv("EMOTRACE_DATABASE_URL", url)
+    configure(monkeypatch, tmp_path, valkey_url, engine, database_url=url)
     camera = add_camera(engine, carphone)
     process = subprocess.Popen([sys.executable, "-m", "cli.main", "run-camera", camera])
     try:
@@ -389,5 +387,5 @@ def test_the_last_windows_of_a_dead_run_are_stored_however_late_they_are_read(
     assert count_rows(sqlite_engine) == handed_over
     with sqlite_engine.begin() as connection:
         (row,) = camera_sessions.list_ended(connection)
-        found = camera_sessions.seal_session(connection, row["session_id"])
+        found = sealing.seal_session(connection, row["session_id"])
     assert found.find_imbalances() == [] and found.rows == found.published == handed_over

@@ -15,7 +15,8 @@ from valkey_process import OwnValkey, run_own_valkey
 from contracts.errors import ServiceError
 from contracts.messages import VERSION, CropSequence, decode
 from contracts.progress import Progress, publish_progress, read_progress
-from contracts.stream import GROUP, CropStream, connect
+from contracts.redis_server import connect
+from contracts.stream import GROUP, CropStream
 
 SESSION = "01900000-0000-7000-8000-000000000001"
 

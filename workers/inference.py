@@ -15,8 +15,9 @@ from contracts.embedded import find_database_url
 from contracts.errors import ServiceError
 from contracts.lanes import name_lane
 from contracts.patience import Patience
+from contracts.redis_server import connect
 from contracts.settings import Settings, read_settings
-from contracts.stream import CropStream, connect
+from contracts.stream import CropStream
 from contracts.worker_state import WorkerState, publish_worker_state, remove_worker_state
 from models.predictor import EmotionPredictor
 from workers.loop import LoopOptions, run_inference

@@ -13,7 +13,7 @@ from typing import Any
 import redis
 import sqlalchemy as sa
 
-from contracts import camera_sessions, cameras, jobs, leases, metrics, part_sessions, parts, store
+from contracts import camera_sessions, cameras, jobs, leases, metrics, part_sessions, parts, sealing, store
 from contracts.database import read_transaction, write_transaction
 from contracts.errors import RowsRefusedError, ServiceError
 from contracts.jobs import CameraJobs
@@ -104,12 +104,12 @@ class Scheduler:
     def _seal_sessions(self) -> None:
         with read_transaction(self._engine) as connection:
             ended = camera_sessions.list_ended(connection)
-            missing = camera_sessions.count_missing_faces(connection, [row["session_id"] for row in ended])
-        now_s, unknown = time.monotonic(), (None, 0.0)
-        self._unchanged = {
-            session_id: kept if (kept := self._unchanged.get(session_id, unknown))[0] == number else (number, now_s)
-            for session_id, number in missing.items()
-        }
+            missing = sealing.count_missing_faces(connection, [row["session_id"] for row in ended])
+        now_s = time.monotonic()
+        before, self._unchanged = self._unchanged, {}
+        for session_id, number in missing.items():
+            kept = before.get(session_id)
+            self._unchanged[session_id] = kept if kept is not None and kept[0] == number else (number, now_s)
         for row in ended:
             number, since_s = self._unchanged[row["session_id"]]
             # What a run that died had published is not known: its last windows may still wait.
@@ -120,7 +120,7 @@ class Scheduler:
 
     def _seal(self, session_id: str) -> None:
         try:
-            seal = partial(camera_sessions.seal_session, session_id=session_id)
+            seal = partial(sealing.seal_session, session_id=session_id)
             ledger = write_transaction(self._engine, seal, retry_s=0.0)
         except RowsRefusedError as error:
             # It would be again, and keep all others waiting.
