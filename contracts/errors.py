@@ -16,6 +16,7 @@ exits with the class's ``exit_code``; a traceback shown to a user is a defect.
     - LeaseLostError: another run has taken over the camera
   - LedgerError: frames or faces do not add up
   - OutputError: a result file cannot be written
+  - NotAllowedError: whoever asked for it has not the role for it
   - SecretKeyError: the key of stored credentials is missing, malformed or another one
   - InterruptedRunError: a run ended before its source did
 """
@@ -93,6 +94,12 @@ class OutputError(EmotraceError):
     """A result file cannot be written."""
 
     exit_code = 9
+
+
+class NotAllowedError(EmotraceError):
+    """Whoever asked for it has not the role that it needs, or is not logged in."""
+
+    exit_code = 11
 
 
 class SecretKeyError(EmotraceError):

@@ -209,3 +209,16 @@ track_aliases = Table(
     Column("made_by", Text, nullable=False),
     Column("made_at", Double, nullable=False),
 )
+
+# Who changed what and when, by the dashboard or the command line. Rows are added and never changed.
+audits = Table(
+    "audits",
+    metadata,
+    Column("audit_id", _UUID, primary_key=True),
+    Column("at", Double, nullable=False),
+    Column("who", Text, nullable=False),
+    Column("action", String(32), nullable=False),  # "camera.add": what kind of thing, and what was done to it
+    Column("subject", Text, nullable=False),  # the id of the thing
+    Column("details", JSON, nullable=False),  # what changed, without credentials
+    Index("audits_at", "at"),
+)

@@ -1,11 +1,14 @@
 """Everything that pages change. What is allowed is decided here, not by what a page draws."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
-from contracts import cameras, store
+from contracts import audits, cameras, store
 from contracts.database import write_transaction
 from contracts.encryption import find_secret_key
 from contracts.sources import parse_source
+from dashboard.identity import OPERATOR, require
 from dashboard.services import open_services
 
 # A visitor waits for it.
@@ -16,25 +19,25 @@ def add_camera(name: str, url: str, profile: str, fps: float, transport: str | N
     """Store a new camera and return it; credentials in ``url`` are encrypted and never shown again.
 
     Raises:
+        NotAllowedError: the visitor is no operator.
         UsageError: a value cannot be used, or the name is taken.
         SecretKeyError: the key to encrypt credentials cannot be used.
         ServiceError: the database is out of reach.
     """
+    visitor = require(OPERATOR)
     services, source, stream_id = open_services(), parse_source(url.strip()), store.make_uuid7()
     key = find_secret_key(services.settings)
 
     def write(connection: sa.Connection) -> store.Row:
-        return cameras.add_stream(
-            connection,
-            key,
-            stream_id=stream_id,
-            name=name.strip(),
-            source=source,
-            profile=profile,
-            fps=fps,
-            transport=transport,
-            enabled=enabled,
-        )
+        settings: dict[str, Any] = {
+            "name": name.strip(),
+            "profile": profile,
+            "fps": fps,
+            "transport": transport,
+            "enabled": enabled,
+        }
+        audits.record_change(connection, visitor.name, "camera.add", stream_id, **settings)
+        return cameras.add_stream(connection, key, stream_id=stream_id, source=source, **settings)
 
     return write_transaction(services.engine, write, _RETRY_S)
 
@@ -43,15 +46,17 @@ def change_camera(stream_id: str, *, name: str, url: str, profile: str, fps: flo
     """Change a camera and return it; an empty ``url`` keeps the one that is stored, credentials and all.
 
     Raises:
-        UsageError, SecretKeyError, ServiceError: as in ``add_camera``; or the camera is gone.
+        NotAllowedError, UsageError, SecretKeyError, ServiceError: as in ``add_camera``; or the camera is gone.
     """
-    services = open_services()
+    visitor, services = require(OPERATOR), open_services()
     key, source = find_secret_key(services.settings), parse_source(url.strip()) if url.strip() else None
 
     def write(connection: sa.Connection) -> store.Row:
-        return cameras.change_stream(
-            connection, key, stream_id, name=name.strip(), source=source, profile=profile, fps=fps, transport=transport
+        settings: dict[str, Any] = {"name": name.strip(), "profile": profile, "fps": fps, "transport": transport}
+        audits.record_change(
+            connection, visitor.name, "camera.change", stream_id, **settings, url="kept" if source is None else "new"
         )
+        return cameras.change_stream(connection, key, stream_id, source=source, **settings)
 
     return write_transaction(services.engine, write, _RETRY_S)
 
@@ -60,22 +65,31 @@ def set_camera_enabled(stream_id: str, enabled: bool) -> store.Row:
     """Have a camera run, or stop.
 
     Raises:
+        NotAllowedError: the visitor is no operator.
         UsageError: the camera is gone.
         ServiceError: the database is out of reach.
     """
-    services = open_services()
+    visitor, services = require(OPERATOR), open_services()
     key = find_secret_key(services.settings)
-    return write_transaction(
-        services.engine,
-        lambda connection: cameras.change_stream(connection, key, stream_id, enabled=enabled),
-        _RETRY_S,
-    )
+
+    def write(connection: sa.Connection) -> store.Row:
+        audits.record_change(connection, visitor.name, "camera.enable" if enabled else "camera.disable", stream_id)
+        return cameras.change_stream(connection, key, stream_id, enabled=enabled)
+
+    return write_transaction(services.engine, write, _RETRY_S)
 
 
 def remove_camera(stream_id: str) -> None:
     """Remove a camera, credentials and all; its sessions stay.
 
     Raises:
+        NotAllowedError: the visitor is no operator.
         ServiceError: the database is out of reach.
     """
-    write_transaction(open_services().engine, lambda connection: cameras.remove_stream(connection, stream_id), _RETRY_S)
+    visitor = require(OPERATOR)
+
+    def write(connection: sa.Connection) -> None:
+        audits.record_change(connection, visitor.name, "camera.remove", stream_id)
+        cameras.remove_stream(connection, stream_id)
+
+    write_transaction(open_services().engine, write, _RETRY_S)

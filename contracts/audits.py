@@ -1,0 +1,28 @@
+"""Who changed what and when. The caller owns the transaction: a change and its audit are stored together or not."""
+
+import time
+from typing import Any
+
+import sqlalchemy as sa
+
+from contracts import store
+from contracts.schema import audits
+
+
+def record_change(connection: sa.Connection, who: str, action: str, subject: str, **details: Any) -> None:
+    """Store that ``who`` did ``action`` ("camera.add") to ``subject`` (an id); ``details`` hold no credentials."""
+    row = {
+        "audit_id": store.make_uuid7(),
+        "at": time.time(),
+        "who": who,
+        "action": action,
+        "subject": subject,
+        "details": details,
+    }
+    connection.execute(sa.insert(audits), row)
+
+
+def list_changes(connection: sa.Connection, limit: int = 200) -> list[store.Row]:
+    """Return the newest changes, the last one first."""
+    query = sa.select(audits).order_by(audits.c.at.desc(), audits.c.audit_id.desc()).limit(limit)
+    return [dict(row) for row in connection.execute(query).mappings()]
