@@ -157,6 +157,11 @@ def name_job(stream_id: str) -> str:
     return f"stream-{stream_id}"
 
 
+def find_stream(job: Job) -> str | None:
+    """Return the stream that a job runs, or None where it runs no camera."""
+    return str(job.kwargs["stream_id"]) if job.func_name == _RUN_CAMERA else None
+
+
 def enqueue_part(client: redis.Redis, session_id: str, part: int, priority: str = "normal") -> None:
     """Have a part of a recording read by some ingest worker, unless its job waits already.
 

@@ -6,6 +6,8 @@ refused. Expiry is judged by the database's clock alone, because hosts' clocks d
 distributed locking", 2016 ("fencing tokens").
 """
 
+import os
+import socket
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +64,21 @@ def release_lease(connection: sa.Connection, lease: Lease) -> None:
     """Give the lease back, where it is still held: the next run need not wait for its end."""
     mine = sa.and_(leases.c.stream_id == lease.stream_id, leases.c.epoch == lease.epoch)
     connection.execute(sa.update(leases).where(mine).values(expires_at=0.0))
+
+
+def make_holder() -> str:
+    """Return a name for this process as a holder; it tells the host and the process."""
+    return f"{_name_process(os.getpid())}{os.urandom(4).hex()}"
+
+
+def release_dead(connection: sa.Connection, stream_id: str, pid: int) -> None:
+    """Give back the lease of a stream that a process of this host held, which is known to be dead."""
+    held = sa.and_(leases.c.stream_id == stream_id, leases.c.holder.startswith(_name_process(pid), autoescape=True))
+    connection.execute(sa.update(leases).where(held).values(expires_at=0.0))
+
+
+def _name_process(pid: int) -> str:
+    return f"{socket.gethostname()}-{pid}-"
 
 
 def check_lease(connection: sa.Connection, lease: Lease) -> None:

@@ -16,7 +16,7 @@ from contracts.embedded import find_database_url
 from contracts.encryption import find_secret_key
 from contracts.errors import EmotraceError
 from contracts.lanes import LIVE, name_lane
-from contracts.leases import Lease, acquire_lease
+from contracts.leases import Lease, acquire_lease, make_holder
 from contracts.logs import get_logger
 from contracts.model_card import DEFAULT_MODEL, read_card
 from contracts.redis_server import connect
@@ -85,7 +85,7 @@ def run_camera(stream_id: str, should_stop: Callable[[], bool] = lambda: False) 
     redis_url = require_redis(settings)
     cv2.setNumThreads(1)
     engine = open_database(settings.database_url or find_database_url(settings.data_dir))
-    holder = f"{socket.gethostname()}-{os.getpid()}-{os.urandom(4).hex()}"
+    holder = make_holder()
 
     def begin(connection: sa.Connection) -> tuple[store.Row, Source, Lease] | str:
         stream = cameras.read_stream(connection, stream_id)

@@ -7,6 +7,7 @@ where Redis is away for a while.
 import os
 import signal
 from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import redis
@@ -16,8 +17,13 @@ from rq.job import Job
 from rq.serializers import JSONSerializer
 from rq.worker_pool import WorkerPool
 
-from contracts.jobs import CAMERAS, PARTS, OwnJob
+from contracts.database import open_database, write_transaction
+from contracts.embedded import find_database_url
+from contracts.errors import EmotraceError
+from contracts.jobs import CAMERAS, PARTS, OwnJob, find_stream
+from contracts.leases import release_dead
 from contracts.logs import get_logger
+from contracts.settings import read_settings
 from contracts.stopping import end_with
 
 _log = get_logger(__name__)
@@ -41,12 +47,33 @@ class IngestWorker(Worker):
             with suppress(ProcessLookupError):
                 os.kill(self.horse_pid, signal.SIGTERM)
 
+    def handle_work_horse_killed(self, job: Job, retpid: int, ret_val: int, rusage: Any) -> None:
+        """Give back the lease of a camera whose process was killed: nobody need wait for its end."""
+        super().handle_work_horse_killed(job, retpid, ret_val, rusage)  # type: ignore[no-untyped-call]
+        if (stream_id := find_stream(job)) is None:
+            return
+        try:
+            _release_lease(stream_id, retpid)
+        except EmotraceError as error:
+            _log.warning("the lease of a killed run expires by itself", job=job.id, reason=str(error))
+
     def maintain_heartbeats(self, job: Job, execution: Execution) -> None:
         """Tell RQ that the job runs. A worker that cannot goes on: the job has a lease of its own."""
         try:
             super().maintain_heartbeats(job, execution)
         except redis.exceptions.RedisError as error:
             _log.warning("no heartbeat for a job", job=job.id, reason=str(error))
+
+
+def _release_lease(stream_id: str, dead_pid: int) -> None:
+    settings = read_settings()
+    # Closed before the next fork: a child that inherits a connection to SQLite loses its locks.
+    engine = open_database(settings.database_url or find_database_url(settings.data_dir))
+    try:
+        release = partial(release_dead, stream_id=stream_id, pid=dead_pid)
+        write_transaction(engine, release, settings.retry_s)
+    finally:
+        engine.dispose()
 
 
 class IngestPool(WorkerPool):

@@ -216,6 +216,23 @@ def test_a_camera_whose_process_is_killed_moves_once(
     assert list_epochs(sqlite_engine) == [1, 2]
 
 
+def test_a_camera_whose_process_alone_is_killed_runs_again_long_before_its_lease_would_end(
+    monkeypatch: pytest.MonkeyPatch,
+    camera: str,
+    valkey: redis.Redis,
+    sqlite_engine: sa.Engine,
+    start_ingest: Start,
+) -> None:
+    monkeypatch.setenv("EMOTRACE_LEASE_S", "600")
+    start_ingest()
+    with scheduler_running(valkey, sqlite_engine):
+        wait_for(lambda: is_live(valkey, camera), "the camera")
+        state = read_state(valkey, camera)
+        assert state is not None
+        psutil.Process(state.pid).kill()
+        wait_for(lambda: list_epochs(sqlite_engine) == [1, 2], "the run after it")
+
+
 def test_a_camera_goes_on_when_rq_gives_its_job_up_as_abandoned_or_forgets_it(
     camera: str, valkey: redis.Redis, sqlite_engine: sa.Engine, start_ingest: Start
 ) -> None:
