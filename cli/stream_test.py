@@ -64,8 +64,10 @@ def run(
     if snapshot is not None and snapshot.suffix.lower() not in _PICTURE_SUFFIXES:
         raise UsageError(f"{snapshot} does not end with {', '.join(_PICTURE_SUFFIXES)}. Name a PNG or JPEG file.")
     cv2.setNumThreads(1)
-    detector = make_detector(find_default_detector(), read_settings().yunet_path)
-    reader = CameraReader(source, CameraOptions(transport=transport, open_timeout_s=open_timeout_s))
+    settings = read_settings()
+    detector = make_detector(find_default_detector(), settings.yunet_path)
+    options = CameraOptions(transport=transport, ca_file=settings.camera_ca_file, open_timeout_s=open_timeout_s)
+    reader = CameraReader(source, options)
     findings, picture = _watch(reader, source.url, seconds, detector)
     if snapshot is not None:
         _save(picture, snapshot)

@@ -62,6 +62,10 @@ class Settings(BaseSettings):
     )
     camera_min_backoff_s: float = Field(1.0, gt=0, le=3600, description="Seconds before the first try to reconnect.")
     camera_max_backoff_s: float = Field(60.0, gt=0, le=3600, description="The most seconds between two tries.")
+    camera_ca_file: Path | None = Field(
+        None,
+        description="PEM file with certificates that vouch for rtsps and https cameras; unset: none is needed.",
+    )
     lease_s: float = Field(
         15.0, ge=1, le=600, description="Seconds after which a camera whose host vanished may run elsewhere."
     )
@@ -71,7 +75,9 @@ class Settings(BaseSettings):
         "127.0.0.1", description="Address that health and metrics are served on; containers need 0.0.0.0."
     )
 
-    @field_validator("data_dir", "yunet_path", "secret_key_file", "redis_password_file", "database_password_file")
+    @field_validator(
+        "data_dir", "yunet_path", "secret_key_file", "redis_password_file", "database_password_file", "camera_ca_file"
+    )
     @classmethod
     def _resolve(cls, path: Path | None) -> Path | None:
         """Make a path absolute: servers and child processes may run in other folders; nobody expands ``~`` for us."""

@@ -12,6 +12,7 @@ from fractions import Fraction
 import av
 
 from contracts import ledger
+from contracts.errors import UsageError
 from contracts.recordings import FrameClock
 from contracts.sources import Source, choose_transport
 from ingest.anchors import AnchorPicker
@@ -52,7 +53,7 @@ class CameraReader:
     ``connection`` is the current or last one: its facts, clock and counts are those of the session.
 
     Raises:
-        UsageError: the source has no such transport.
+        UsageError: the source has no such transport, or there is no such file of certificates.
     """
 
     def __init__(
@@ -61,7 +62,10 @@ class CameraReader:
         self._source = source
         self._should_stop = should_stop
         self.options = options or CameraOptions()
-        choose_transport(source, self.options.transport)  # refused now rather than in the middle of reading
+        # Refused now rather than in the middle of reading.
+        choose_transport(source, self.options.transport)
+        if (ca_file := self.options.ca_file) is not None and not ca_file.is_file():
+            raise UsageError(f"There is no file {ca_file}. Set EMOTRACE_CAMERA_CA_FILE to a PEM file, or unset it.")
         self.connection: CameraConnection | None = None
         self.num_attempts = 0
 

@@ -137,6 +137,7 @@ def _run_camera(
     outbox.start()
     options = CameraOptions(
         transport=plan.stream["transport"],
+        ca_file=settings.camera_ca_file,
         open_timeout_s=settings.camera_open_timeout_s,
         read_timeout_s=settings.camera_read_timeout_s,
         min_backoff_s=settings.camera_min_backoff_s,

@@ -3,6 +3,7 @@
 Nothing here, FFmpeg's messages included, repeats a password.
 """
 
+import errno
 import math
 import re
 import time
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 import av
 from av.container import InputContainer
@@ -34,6 +36,7 @@ class Reason(StrEnum):
     UNREACHABLE = "unreachable"
     UNAUTHORIZED = "unauthorized"
     NOT_FOUND = "not_found"
+    UNTRUSTED = "untrusted"
     TIMEOUT = "timeout"
     NOT_VIDEO = "not_video"
     END_OF_STREAM = "end_of_stream"
@@ -63,9 +66,11 @@ class CameraOptions:
     cameras may send a keyframe every 20 s only. ``min_backoff_s`` to ``max_backoff_s``: between attempts; a connection
     that gave pictures for ``good_after_s`` begins with the shortest again. ``max_jump_s``: how far the camera's clock
     may run ahead of ours between two packets. ``anchor_interval_s``: between clock anchors, once the first few are set.
+    ``ca_file``: certificates (PEM) that vouch for rtsps and https cameras; None trusts any.
     """
 
     transport: str | None = None
+    ca_file: Path | None = None
     open_timeout_s: float = 10.0
     read_timeout_s: float = 10.0
     picture_timeout_s: float = 60.0
@@ -106,7 +111,7 @@ def open_camera(source: Source, options: CameraOptions) -> Iterator[tuple[InputC
 
 def _open_container(source: Source, options: CameraOptions) -> InputContainer:
     transport = choose_transport(source, options.transport)
-    chosen = find_open_options(source, transport)
+    chosen = find_open_options(source, transport, options.ca_file)
     # PyAV interrupts FFmpeg's waiting; FFmpeg's own limit, in microseconds, is a second line behind it.
     limit_us = str(round(1e6 * max(options.open_timeout_s, options.read_timeout_s)))
     if transport is not None:
@@ -160,6 +165,10 @@ def explain_error(error: Exception, options: CameraOptions, is_open: bool) -> Co
         return ConnectionLost(Reason.NOT_FOUND, f"there is no such stream ({strerror})")
     if is_open:
         return ConnectionLost(Reason.LOST, f"the connection broke ({strerror})")
+    if options.ca_file is not None and getattr(error, "errno", None) == errno.EIO:
+        # All that FFmpeg tells of a certificate that it refuses.
+        trust = f"over TLS, its certificate is none that {options.ca_file} vouches for"
+        return ConnectionLost(Reason.UNTRUSTED, f"the connection failed ({strerror}); {trust}")
     if isinstance(error, OSError):
         return ConnectionLost(Reason.UNREACHABLE, f"the host cannot be reached ({strerror})")
     return ConnectionLost(Reason.NOT_VIDEO, f"the source gave no answer that can be read as video ({strerror})")

@@ -21,7 +21,7 @@ from ingest.connection import CameraOptions
 CLIP = encode_clip(20, gop=5)
 
 
-def test_memory_and_threads_stay_flat_over_two_hundred_reconnects() -> None:
+def test_memory_and_threads_stay_flat_over_a_thousand_reconnects() -> None:
     process = psutil.Process()
     options = CameraOptions(min_backoff_s=0.001, max_backoff_s=0.001)
     num_connected, sizes = 0, []
@@ -31,15 +31,15 @@ def test_memory_and_threads_stay_flat_over_two_hundred_reconnects() -> None:
     ):
         for event in events:
             num_connected += isinstance(event, Connected)
-            if isinstance(event, Disconnected) and num_connected % 10 == 0:
+            if isinstance(event, Disconnected) and num_connected % 50 == 0:
                 gc.collect()
                 sizes.append(process.memory_info().rss)
-            if num_connected == 200:
+            if num_connected == 1000:
                 break
         assert threading.active_count() < 10
         assert process.num_fds() < 60
     # The first ones fill the allocator's pools.
-    growth = statistics.median(sizes[-5:]) - statistics.median(sizes[5:10])
+    growth = statistics.median(sizes[-5:]) - statistics.median(sizes[2:7])
     assert growth < 3e6, sizes
 
 

@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import av
 import pytest
@@ -13,6 +13,7 @@ from http_camera import HttpAct, run_http_camera, write_hls
 from make_videos import hide_pictures, write_video
 from read_camera import Attempt, frames_in_second, watch
 from rtsp_server import Act, encode_clip, run_camera
+from tls_front import make_certificate, run_tls_front
 
 from contracts.errors import UsageError
 from contracts.sources import parse_source
@@ -123,6 +124,51 @@ def test_a_transport_that_a_source_has_not_is_refused_before_it_is_opened(url: s
     with pytest.raises(UsageError, match=r"carries the video|can be chosen") as raised:
         CameraReader(parse_source(url), CameraOptions(transport=transport))
     assert "s3cret" not in str(raised.value)
+
+
+@pytest.mark.parametrize("kind", ["https", "rtsps"])
+def test_over_tls_a_camera_is_read_and_with_named_certificates_only_one_that_shows_such_a_one(
+    kind: str, tmp_path: Path
+) -> None:
+    own, other = make_certificate(tmp_path / "own"), make_certificate(tmp_path / "other")
+    elsewhere = make_certificate(tmp_path / "elsewhere", "127.0.0.2")
+    camera = run_http_camera(HttpAct()) if kind == "https" else run_camera(Act(clip=CLIP))
+    with camera as plain:
+        port = urlsplit(plain if isinstance(plain, str) else plain.url).port
+        assert port is not None
+        with run_tls_front(port, own) as front:
+            url = f"{kind}://127.0.0.1:{front}/"
+            for ca_file in (None, own.path):
+                (attempt,) = watch(url, has_frames, ca_file=ca_file)
+                assert attempt.connected is not None
+            (attempt,) = watch(url, is_over, ca_file=other.path)
+            assert attempt.disconnected is not None and attempt.disconnected.reason is Reason.UNTRUSTED
+            assert str(other.path) in attempt.disconnected.message
+        with run_tls_front(port, elsewhere) as front:
+            (attempt,) = watch(f"{kind}://127.0.0.1:{front}/", is_over, ca_file=elsewhere.path)
+            assert attempt.disconnected is not None and attempt.disconnected.reason is Reason.UNTRUSTED
+
+
+def test_the_parts_of_a_playlist_are_held_to_the_named_certificates_too(tmp_path: Path, carphone: Path) -> None:
+    own, elsewhere = make_certificate(tmp_path / "own"), make_certificate(tmp_path / "elsewhere", "127.0.0.2")
+    write_hls(carphone, tmp_path)
+    playlist = tmp_path / "live.m3u8"
+    with run_http_camera(HttpAct(folder=tmp_path)) as plain:
+        port = urlsplit(plain).port
+        assert port is not None
+        with run_tls_front(port, own) as front, run_tls_front(port, elsewhere) as other:
+            lines = playlist.read_text().splitlines()
+            away = [line if line.startswith("#") else f"https://127.0.0.1:{other}/{line}" for line in lines]
+            playlist.write_text("\n".join(away))
+            url = f"https://127.0.0.1:{front}/live.m3u8"
+            (attempt,) = watch(url, has_frames)
+            (attempt,) = watch(url, is_over, ca_file=own.path)
+    assert not attempt.frames
+
+
+def test_named_certificates_that_are_not_there_are_refused_before_anything_is_opened(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="EMOTRACE_CAMERA_CA_FILE"):
+        CameraReader(parse_source("rtsps://cam/"), CameraOptions(ca_file=tmp_path / "none.pem"))
 
 
 def test_a_file_plays_in_real_time_again_and_again_as_one_session(tmp_path: Path) -> None:
