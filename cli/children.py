@@ -1,6 +1,7 @@
 """Child processes of a run: started, watched, measured and stopped; and what such a child watches for itself."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -51,7 +52,7 @@ class Child:
     ) -> None:
         """Start it; it inherits the file descriptors ``inherited``, and what it says is appended to ``log``."""
         kept = tempfile.TemporaryFile("w+", errors="replace") if log is None else log.open("a+", errors="replace")  # noqa: SIM115 - closed with this object
-        self._stderr = kept
+        self._stderr, self._log = kept, log
         self._begin = kept.seek(0, os.SEEK_END)
         self.process = subprocess.Popen(
             # -P: a folder of the user's that is named like one of our packages must not be imported.
@@ -79,6 +80,15 @@ class Child:
             if times.user + times.system >= self.cpu_s:
                 self.cpu_s = times.user + times.system
             self.peak_memory_mb = max(self.peak_memory_mb, memory.rss / 1e6)
+
+    def shorten_log(self, max_bytes: int) -> None:
+        """Begin the log anew where it has grown past ``max_bytes``; what was in it is kept as one older file."""
+        if self._log is None or os.fstat(self._stderr.fileno()).st_size <= max_bytes:
+            return
+        shutil.copyfile(self._log, self._log.with_suffix(".old.log"))
+        # The process appends, wherever the end is. What it says between the two steps is lost.
+        self._stderr.truncate(0)
+        self._begin = 0
 
     def ask_to_stop(self) -> None:
         """Ask it, once, to finish what it holds and end: a second signal would kill an interpreter that is ending."""

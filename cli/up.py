@@ -23,6 +23,7 @@ _POLL_S = 0.5
 _DRAW_S = 2.0
 _STOP_TIMEOUT_S = 20.0
 _MAX_PAUSE_S = 30.0
+_MAX_LOG_BYTES = 10_000_000  # of each process, twice: the present file and the one before it
 # A part that ran for so long begins again with the shortest pause.
 _GOOD_S = 60.0
 
@@ -51,6 +52,7 @@ class Part:
             self.started_s, self.what = now_s, "running"
             return True
         if self.child.poll() is None:
+            self.child.shorten_log(_MAX_LOG_BYTES)
             return False
         error = self.child.make_error(self.name)
         self.pause_s = 1.0 if now_s - self.started_s > _GOOD_S else min(2 * self.pause_s, _MAX_PAUSE_S)

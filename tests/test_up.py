@@ -38,6 +38,9 @@ def test_one_command_runs_a_camera_to_rows_restarts_what_dies_and_ends_in_order(
         return status
 
     assert run_emotrace("stream", "add", "door", carphone, "--fps", "5").returncode == 0
+    logs = Path(environment["EMOTRACE_DATA_DIR"]) / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    (logs / "scheduler.log").write_bytes(b"said long ago\n" * 1_000_000)
     out = tmp_path / "up.txt"
     with everything_running(environment, out) as process:
         wait_for(lambda: read_status()["num_rows"] > 10, "rows", limit_s=90)
@@ -59,3 +62,5 @@ def test_one_command_runs_a_camera_to_rows_restarts_what_dies_and_ends_in_order(
     assert not [one for one in family if one.is_running() and one.status() != psutil.STATUS_ZOMBIE]
     (stream,) = read_status()["streams"]
     assert (stream["state"], stream["holder"]) == ("waiting", None)
+    # A log that has grown is put aside; there are never more than two.
+    assert (logs / "scheduler.log").stat().st_size < 100_000 and (logs / "scheduler.old.log").stat().st_size > 1e7
