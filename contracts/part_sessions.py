@@ -6,7 +6,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from contracts import aliases, parts, store
-from contracts.completion import finish_session
+from contracts.completion import end_session
 from contracts.database import read_transaction, write_transaction
 from contracts.errors import EmotraceError, SourceError
 from contracts.recordings import is_variable
@@ -34,20 +34,24 @@ def finish_parts(engine: sa.Engine, stream: CropStream, session_id: str, retry_s
         return None
     if stream.count_waiting_faces(session_id):
         return None
-    done = [row for row in rows if row["status"] == parts.DONE]
 
-    def write(connection: sa.Connection) -> None:
+    def write(connection: sa.Connection) -> str | None:
+        # Somebody may have asked meanwhile for parts to be read again; whoever comes second sees what the first did.
+        rows = parts.lock_parts(connection, session_id)
+        session = store.read_session(connection, session_id)
+        if session["status"] != store.RUNNING or any(row["ended_at"] is None for row in rows):
+            return None
         aliases.remove_aliases(connection, session_id, aliases.AT_SEAMS)
         known = {track["track_id"] for track in store.list_tracks(connection, session_id)}
         aliases.record_aliases(connection, session_id, find_joins(rows, known), aliases.AT_SEAMS)
         store.update_session(connection, session_id, **_add_up(session, rows))
-
-    write_transaction(engine, write, retry_s)
-    error = _find_error(rows)
-    remedy = f"emotrace batch retry {session_id}"
-    finish_session(engine, stream, session_id, len(done) == len(rows), error, retry_s, remedy)
-    with read_transaction(engine) as connection:
+        is_fully_read = all(row["status"] == parts.DONE for row in rows)
+        remedy = f"emotrace batch retry {session_id}"
+        # What ended its parts left nothing waiting, as was seen above, and nobody else publishes faces of the session.
+        end_session(connection, session_id, 0, is_fully_read, _find_error(rows), remedy)
         return str(store.read_session(connection, session_id)["status"])
+
+    return write_transaction(engine, write, retry_s)
 
 
 def list_unfinished(connection: sa.Connection) -> list[store.Row]:

@@ -162,9 +162,9 @@ def retry_parts(connection: sa.Connection, session_id: str) -> list[int]:
     Of a session that ended incomplete, also those whose faces have not all become rows: Redis has lost some.
     """
     again = []
+    rows = lock_parts(connection, session_id)
     is_incomplete = store.read_session(connection, session_id)["status"] == store.INCOMPLETE
-    for row in list_parts(connection, session_id):
-        row = _lock_part(connection, session_id, row["part"]) or row
+    for row in rows:
         if row["status"] in (FAILED, CANCELLED) or (is_incomplete and _lacks_rows(connection, row)):
             _forget_ledger(connection, row)
             # A worker that still reads the old attempt may not write any more.
@@ -187,6 +187,12 @@ def close_dead_parts(connection: sa.Connection, session_id: str) -> None:
 def _is_dead(connection: sa.Connection, row: store.Row) -> bool:
     """Return whether the worker that reads a part has not written for too long."""
     return bool(row["updated_at"] < read_clock(connection) - DEAD_AFTER_S)
+
+
+def lock_parts(connection: sa.Connection, session_id: str) -> list[store.Row]:
+    """Return a session's parts, which nobody else changes until the transaction ends."""
+    query = sa.select(parts).where(parts.c.session_id == session_id).order_by(parts.c.part).with_for_update()
+    return [dict(row) for row in connection.execute(query).mappings()]
 
 
 def _lock_part(connection: sa.Connection, session_id: str, part: int) -> store.Row | None:

@@ -388,6 +388,23 @@ def test_a_cancelled_recording_says_which_seconds_are_missing_and_can_be_retried
     assert all(row["state"] == ledger.ANALYSED for row in batch.read(store.list_coverage))
 
 
+def test_a_retry_that_comes_while_a_recording_is_being_ended_is_not_lost(batch: Batch) -> None:
+    class SlowStream(CropStream):
+        def count_waiting_faces(self, session_id: str) -> int:
+            waiting = super().count_waiting_faces(session_id)
+            write_transaction(batch.engine, lambda c: parts.retry_parts(c, session_id), 5.0)
+            return waiting
+
+    cancel = lambda connection: parts.cancel_parts(connection, batch.session_id, "not wanted")  # noqa: E731
+    write_transaction(batch.engine, cancel, 5.0)
+    assert finish_parts(batch.engine, SlowStream(batch.client, batch.stream.name), batch.session_id, 5.0) is None
+    assert batch.read(store.read_session)["status"] == store.RUNNING
+    for part in range(4):
+        batch.run(part)
+    batch.infer()
+    assert batch.finish() == store.COMPLETE
+
+
 def test_a_part_cancelled_while_it_is_read_keeps_what_was_analysed(sqlite_batch: Batch) -> None:
     batch = sqlite_batch
     calls = iter(range(10_000))
