@@ -16,6 +16,8 @@ from contracts.store import Row
 TOGETHER = 0  # the track id of points that stand for all faces; faces are counted from 1
 MAX_POINTS = 1000
 VALUES = (*EMOTIONS, "valence")
+# A running session's rows may be so far ahead of what is written down of its tracks.
+_UNSAVED_S = 300.0
 _STEPS = (1.0, 2.0, 5.0, 10.0)
 
 
@@ -201,6 +203,19 @@ def select_within(
         ticks_per_s = session["time_base_den"] / session["time_base_num"]
         bounds = (math.floor(start_s * ticks_per_s) - 1, math.ceil(end_s * ticks_per_s) + 1)
         conditions.append(emotions.c.pts.between(*(session["start_pts"] + bound for bound in bounds)))
-    if track_ids is not None:
-        conditions.append(emotions.c.track_id.in_(track_ids))
-    return sa.and_(*conditions)
+    # Rows are kept by session, track and pts: without tracks, all of a session that runs for months would be looked at.
+    chosen = _select_tracks(session, start_s, end_s) if track_ids is None else track_ids
+    return sa.and_(*conditions, emotions.c.track_id.in_(chosen))
+
+
+def _select_tracks(session: Row, start_s: float, end_s: float) -> sa.CompoundSelect[int]:
+    """Select the tracks that may have rows between two moments: also those that the run has not written down yet."""
+    of_session = tracks.c.session_id == session["session_id"]
+    known = sa.select(tracks.c.track_id).where(
+        of_session, tracks.c.end_s >= start_s - _UNSAVED_S, tracks.c.start_s <= end_s
+    )
+    newest = sa.select(sa.func.coalesce(sa.func.max(tracks.c.track_id), 0)).where(of_session).scalar_subquery()
+    unknown = sa.select(emotions.c.track_id).where(
+        emotions.c.session_id == session["session_id"], emotions.c.track_id > newest
+    )
+    return sa.union(known, unknown)
