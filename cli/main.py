@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from cli import batch, modelling, rejected, running, streams
+from cli import batch, modelling, rejected, running, streams, users
 from cli.options import Database, Device, Json, Redis
 from cli.parsing import QuietGroup
 
@@ -24,6 +24,7 @@ app.add_typer(modelling.app)
 app.add_typer(streams.app, name="stream")
 app.add_typer(rejected.app, name="rejected")
 app.add_typer(batch.app, name="batch")
+app.add_typer(users.app, name="user")
 
 
 class Detector(StrEnum):

@@ -22,7 +22,14 @@ def record_change(connection: sa.Connection, who: str, action: str, subject: str
     connection.execute(sa.insert(audits), row)
 
 
-def list_changes(connection: sa.Connection, limit: int = 200) -> list[store.Row]:
-    """Return the newest changes, the last one first."""
+def list_changes(
+    connection: sa.Connection, limit: int = 200, *, search: str = "", since: float | None = None
+) -> list[store.Row]:
+    """Return the newest changes, the last one first: those that hold ``search`` in any column, since a moment."""
     query = sa.select(audits).order_by(audits.c.at.desc(), audits.c.audit_id.desc()).limit(limit)
+    if since is not None:
+        query = query.where(audits.c.at >= since)
+    if search:
+        columns = (audits.c.who, audits.c.action, audits.c.subject, sa.cast(audits.c.details, sa.Text))
+        query = query.where(sa.or_(*(column.icontains(search, autoescape=True) for column in columns)))
     return [dict(row) for row in connection.execute(query).mappings()]

@@ -17,6 +17,7 @@ exits with the class's ``exit_code``; a traceback shown to a user is a defect.
   - LedgerError: frames or faces do not add up
   - OutputError: a result file cannot be written
   - NotAllowedError: whoever asked for it has not the role for it
+    - NotLoggedInError: it is not known who asked
   - SecretKeyError: the key of stored credentials is missing, malformed or another one
   - InterruptedRunError: a run ended before its source did
 """
@@ -100,6 +101,10 @@ class NotAllowedError(EmotraceError):
     """Whoever asked for it has not the role that it needs, or is not logged in."""
 
     exit_code = 11
+
+
+class NotLoggedInError(NotAllowedError):
+    """It is not known who asked: they are not logged in, or no longer."""
 
 
 class SecretKeyError(EmotraceError):

@@ -222,3 +222,37 @@ audits = Table(
     Column("details", JSON, nullable=False),  # what changed, without credentials
     Index("audits_at", "at"),
 )
+
+# People who may use the dashboard. One without a password logs in through OpenID Connect, the name being the e-mail.
+users = Table(
+    "users",
+    metadata,
+    Column("user_id", _UUID, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),  # as contracts.users.check_name writes it
+    Column("password_hash", Text),  # argon2id, with its parameters and salt
+    Column("role", String(16), nullable=False),  # contracts.users: viewer, analyst, operator, admin
+    Column("disabled", Boolean, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("last_login_at", Double),
+)
+
+# Browsers that are logged in with a password: each holds a token in a cookie, of which only the hash is kept here.
+logins = Table(
+    "logins",
+    metadata,
+    Column("token_hash", String(64), primary_key=True),  # SHA-256
+    Column("user_id", _UUID, ForeignKey("users.user_id"), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False),
+    Index("logins_user_id", "user_id"),
+)
+
+# Logins of the last minutes that failed or are being checked, so that guessing is slow for all processes together.
+login_attempts = Table(
+    "login_attempts",
+    metadata,
+    Column("attempt_id", _UUID, primary_key=True),
+    Column("name_hash", String(64), nullable=False),  # SHA-256: names may be of any length
+    Column("at", Double, nullable=False),
+    Index("login_attempts_at", "at"),
+)

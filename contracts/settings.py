@@ -69,6 +69,13 @@ class Settings(BaseSettings):
     lease_s: float = Field(
         15.0, ge=1, le=600, description="Seconds after which a camera whose host vanished may run elsewhere."
     )
+    login_hours: float = Field(
+        168.0, gt=0, le=8760, description="Hours after which a browser that is logged in asks for the password again."
+    )
+    oidc_secrets_file: Path | None = Field(
+        None,
+        description="A TOML file with Streamlit's section [auth], which lets people log in through OpenID Connect.",
+    )
     log_format: Literal["console", "json"] = Field("console", description="Lines for people, or JSON for machines.")
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="The least that is logged.")
     health_host: str = Field(
@@ -76,7 +83,13 @@ class Settings(BaseSettings):
     )
 
     @field_validator(
-        "data_dir", "yunet_path", "secret_key_file", "redis_password_file", "database_password_file", "camera_ca_file"
+        "data_dir",
+        "yunet_path",
+        "secret_key_file",
+        "redis_password_file",
+        "database_password_file",
+        "oidc_secrets_file",
+        "camera_ca_file",
     )
     @classmethod
     def _resolve(cls, path: Path | None) -> Path | None:
