@@ -2,18 +2,26 @@
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
+import sqlalchemy as sa
 import streamlit as st
 from pyarrow import parquet
 
+from contracts import audits
+from contracts.database import write_transaction
 from contracts.timelines import VALUES
+from dashboard.identity import VIEWER, require
 from dashboard.panels import Panel
+from dashboard.services import open_services
+
+# A visitor waits for it.
+_RETRY_S = 3.0
 
 
 def make_table(panels: Sequence[Panel], zone: ZoneInfo | None) -> pd.DataFrame:
@@ -43,7 +51,12 @@ def describe_columns(table: pd.DataFrame) -> dict[str, Any]:
 
 
 def offer(table: pd.DataFrame, about: Mapping[str, Any], key: str) -> None:
-    """Offer a table as CSV and Parquet. ``about`` has session_id, source, model_id and settings."""
+    """Offer a table as CSV and Parquet. ``about`` has session_id, source, model_id and settings.
+
+    Raises:
+        NotAllowedError: the visitor is not logged in any more.
+    """
+    visitor = require(VIEWER)
     name = f"emotrace-{str(about['session_id'])[:13] or 'camera'}"
     with st.container(horizontal=True):
         for label, kind, ending, write in (
@@ -52,7 +65,8 @@ def offer(table: pd.DataFrame, about: Mapping[str, Any], key: str) -> None:
         ):
             st.download_button(
                 label,
-                partial(write, table, about),
+                # Made when it is asked for, where nobody knows any more who asks.
+                partial(_write_down, visitor.name, write, table, about, ending),
                 f"{name}.{ending}",
                 kind,
                 key=f"{ending}-{key}",
@@ -60,6 +74,23 @@ def offer(table: pd.DataFrame, about: Mapping[str, Any], key: str) -> None:
                 help="What is shown above, with the model and the settings.",
                 on_click="ignore",
             )
+
+
+def _write_down(
+    who: str,
+    write: Callable[[pd.DataFrame, Mapping[str, Any]], bytes],
+    table: pd.DataFrame,
+    about: Mapping[str, Any],
+    ending: str,
+) -> bytes:
+    """Return a table's file, and store who took it."""
+    details = {"kind": ending, "rows": len(table), "columns": len(table.columns)}
+
+    def record(connection: sa.Connection) -> None:
+        audits.record_change(connection, who, "table.export", str(about["session_id"]), **details)
+
+    write_transaction(open_services().engine, record, _RETRY_S)
+    return write(table, about)
 
 
 def to_csv(table: pd.DataFrame, about: Mapping[str, Any]) -> bytes:

@@ -1,6 +1,6 @@
 """Everything that pages read, as data frames. What is read is kept for seconds, or minutes where it cannot change.
 
-Caches hold a bounded number of answers for all visitors together.
+Caches hold a bounded number of answers for all visitors together; each visitor's role is checked outside of them.
 """
 
 import time
@@ -17,7 +17,9 @@ from contracts.clocks import SessionClock
 from contracts.database import read_transaction
 from contracts.emotions import EMOTIONS, find_label
 from contracts.overview import Overview, read_overview
+from dashboard.asking import query
 from dashboard.fleet import Recent, make_wall
+from dashboard.identity import OPERATOR, VIEWER, require
 from dashboard.panels import Panel, make_panel
 from dashboard.services import open_redis, open_services
 from dashboard.summing import Part, Summary, make_summary, name_track
@@ -38,7 +40,7 @@ def _read() -> Any:
     return read_transaction(open_services().engine)
 
 
-@st.cache_data(ttl=FRESH_S, max_entries=4, show_spinner=False)
+@query(VIEWER, ttl=FRESH_S, max_entries=4)
 def list_sources() -> pd.DataFrame:
     """Return the sources with sessions: source_id, kind, name, num_sessions, newest_at."""
     with _read() as connection:
@@ -46,7 +48,7 @@ def list_sources() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["source_id", "kind", "name", "num_sessions", "newest_at"])
 
 
-@st.cache_data(ttl=FRESH_S, max_entries=64, show_spinner=False)
+@query(VIEWER, ttl=FRESH_S, max_entries=64)
 def list_sessions(source_id: str) -> pd.DataFrame:
     """Return a source's sessions, the newest first: session_id, status, model_id, started_at, ended_at."""
     with _read() as connection:
@@ -54,7 +56,7 @@ def list_sessions(source_id: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["session_id", "status", "model_id", "started_at", "ended_at", "error"])
 
 
-@st.cache_data(ttl=FRESH_S, max_entries=64, show_spinner=False)
+@query(VIEWER, ttl=FRESH_S, max_entries=64)
 def read_session(session_id: str) -> dict[str, Any]:
     """Return a session's row with its source's name, and ``duration_s``.
 
@@ -66,7 +68,7 @@ def read_session(session_id: str) -> dict[str, Any]:
         return {**session, "duration_s": timelines.find_duration(connection, session)}
 
 
-@st.cache_data(ttl=FRESH_S, max_entries=64, show_spinner=False)
+@query(VIEWER, ttl=FRESH_S, max_entries=64)
 def list_tracks(session_id: str) -> pd.DataFrame:
     """Return a session's faces, those seen most first: track_id, num_faces, start_s, end_s."""
     with _read() as connection:
@@ -74,7 +76,7 @@ def list_tracks(session_id: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["track_id", "num_faces", "start_s", "end_s"])
 
 
-@st.cache_data(ttl=FRESH_S, max_entries=128, show_spinner=False)
+@query(VIEWER, ttl=FRESH_S, max_entries=128)
 def read_recording(session_id: str, track_ids: tuple[int, ...] | None, start_s: float, end_s: float) -> list[Panel]:
     """Return a panel for each track of a session between two moments, or one for all faces together."""
     with _read() as connection:
@@ -88,7 +90,7 @@ def read_recording(session_id: str, track_ids: tuple[int, ...] | None, start_s: 
     ]
 
 
-@st.cache_data(ttl=FRESH_S, max_entries=64, show_spinner=False)
+@query(VIEWER, ttl=FRESH_S, max_entries=64)
 def list_camera_faces(source_id: str, start_at: float, end_at: float) -> pd.DataFrame:
     """Return the faces that a camera saw between two moments, those seen most first, ``MAX_FACES`` times four at most.
 
@@ -112,7 +114,7 @@ def list_camera_faces(source_id: str, start_at: float, end_at: float) -> pd.Data
     return pd.DataFrame(seen, columns=["session_id", "track_id", "num_faces", "start_at", "end_at"])
 
 
-@st.cache_data(ttl=FRESH_S, max_entries=64, show_spinner=False)
+@query(VIEWER, ttl=FRESH_S, max_entries=64)
 def read_camera(
     source_id: str, faces: tuple[tuple[str, int], ...] | None, start_at: float, end_at: float
 ) -> list[Panel]:
@@ -139,7 +141,7 @@ def read_camera(
     ]
 
 
-@st.cache_data(ttl=_SUMMARY_FRESH_S, max_entries=32, show_spinner="Summing up …")
+@query(VIEWER, ttl=_SUMMARY_FRESH_S, max_entries=32, spinner="Summing up …")
 def sum_recording(session_id: str, track_ids: tuple[int, ...] | None, start_s: float, end_s: float) -> Summary:
     """Return what a session comes to between two moments, for each of its tracks or for all faces together."""
     with _read() as connection:
@@ -149,7 +151,7 @@ def sum_recording(session_id: str, track_ids: tuple[int, ...] | None, start_s: f
     return make_summary([part], gaps, start_s, end_s)
 
 
-@st.cache_data(ttl=_SUMMARY_FRESH_S, max_entries=32, show_spinner="Summing up …")
+@query(VIEWER, ttl=_SUMMARY_FRESH_S, max_entries=32, spinner="Summing up …")
 def sum_camera(source_id: str, faces: tuple[tuple[str, int], ...] | None, start_at: float, end_at: float) -> Summary:
     """Return what a camera saw between two moments, for each of the faces or for all of them together."""
     with _read() as connection:
@@ -182,7 +184,7 @@ def _read_part(
     )
 
 
-@st.cache_data(ttl=FRESH_S, max_entries=4, show_spinner=False)
+@query(OPERATOR, ttl=FRESH_S, max_entries=4)
 def list_cameras() -> pd.DataFrame:
     """Return the streams that operators want, their URLs without credentials."""
     with _read() as connection:
@@ -191,7 +193,7 @@ def list_cameras() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-@st.cache_data(ttl=FRESH_S, max_entries=1, show_spinner=False)
+@query(VIEWER, ttl=FRESH_S, max_entries=1)
 def read_fleet() -> Overview:
     """Return the state of everything that runs.
 
@@ -203,6 +205,7 @@ def read_fleet() -> Overview:
 
 def read_wall() -> pd.DataFrame:
     """Return one row a camera: its state, what it sees, and what it loses."""
+    require(VIEWER)
     overview = read_fleet()
     running = [one.told.session_id for one in overview.streams if one.told is not None and one.told.session_id]
     return make_wall(overview, _read_recent(tuple(sorted(running))))
@@ -221,7 +224,7 @@ def _read_recent(session_ids: tuple[str, ...]) -> dict[str, Recent]:
     return found
 
 
-@st.cache_data(ttl=_RECENT_FRESH_S, max_entries=1, show_spinner=False)
+@query(VIEWER, ttl=_RECENT_FRESH_S, max_entries=1)
 def count_rejected() -> pd.DataFrame:
     """Return how many crop sequences and faces no worker could use, by reason, the most first."""
     with _read() as connection:

@@ -4,19 +4,29 @@ from pathlib import Path
 
 import pytest
 import streamlit as st
+from streamlit import config
 from streamlit.testing.v1 import AppTest
 
 APP = Path(__file__).parent.parent / "dashboard" / "app.py"
+# Pages are served to this machine alone, as `emotrace dashboard` does unless told otherwise.
+config.set_option("server.address", "127.0.0.1")
 
 
-def open_app(monkeypatch: pytest.MonkeyPatch, database_url: str, page: str | None = None, **parameters: str) -> AppTest:
-    """Run the app as a new visitor sees it, on ``page`` (a file of dashboard/views)."""
+def open_app(
+    monkeypatch: pytest.MonkeyPatch, database_url: str, page: str | None = None, *, email: str = "", **parameters: str
+) -> AppTest:
+    """Run the app as a new visitor sees it, on ``page`` (a file of dashboard/views).
+
+    With an ``email``, a provider of OpenID Connect vouches for the visitor.
+    """
     monkeypatch.setenv("EMOTRACE_DATABASE_URL", database_url)
     st.cache_data.clear()
     st.cache_resource.clear()
     app = AppTest.from_file(str(APP), default_timeout=60)
     for name, value in parameters.items():
         app.query_params[name] = value
+    if email:
+        app.user = {"is_logged_in": True, "email": email}
     app.run()
     if page is not None:
         app.switch_page(f"views/{page}.py").run()

@@ -4,10 +4,6 @@ import io
 import os
 import shutil
 import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +11,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 from conftest import RunEmotrace
+from dashboard_process import run_dashboard
 from timeline_rows import add_track, make_probabilities, make_session
 
 from contracts.database import open_database, read_transaction
@@ -37,32 +34,8 @@ def database_url(tmp_path: Path) -> str:
 def dashboard(tmp_path: Path, environment: dict[str, str], database_url: str) -> Iterator[str]:
     """The address of ``emotrace dashboard``, run as a user runs it."""
     (tmp_path / "data").mkdir(exist_ok=True)
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-P", "-m", "cli.main", "dashboard", "--port", str(port), "--database", database_url]
-    variables = {**environment, "PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, env=variables, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        address = f"http://127.0.0.1:{port}"
-        assert address in process.stdout.readline()
-        try:
-            _wait_for(f"{address}/_stcore/health")
-            yield address
-        finally:
-            process.terminate()
-    assert process.returncode == 0
-
-
-def _wait_for(address: str) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            with urllib.request.urlopen(address, timeout=5):
-                return
-        except OSError:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+    with run_dashboard(tmp_path, environment, database_url) as address:
+        yield address
 
 
 @pytest.fixture

@@ -1,0 +1,41 @@
+"""Queries of pages: whoever asks is checked each time, and what was read is kept for all who may ask."""
+
+from collections.abc import Callable
+from functools import update_wrapper
+from typing import Generic, ParamSpec, TypeVar
+
+import streamlit as st
+
+from dashboard.identity import require
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+class Query(Generic[P, R]):
+    """A function that only visitors with ``role`` may call, and whose answers are kept."""
+
+    def __init__(self, function: Callable[P, R], role: str, ttl: float, max_entries: int, spinner: str | bool) -> None:
+        self.role = role
+        self._kept = st.cache_data(ttl=ttl, max_entries=max_entries, show_spinner=spinner)(function)
+        update_wrapper(self, function)
+
+    def __call__(self, *arguments: P.args, **options: P.kwargs) -> R:
+        """Return the answer.
+
+        Raises:
+            NotAllowedError: the visitor has not the role.
+        """
+        require(self.role)
+        return self._kept(*arguments, **options)
+
+    def clear(self) -> None:
+        """Have everything be read anew: it was changed here."""
+        self._kept.clear()
+
+
+def query(
+    role: str, *, ttl: float, max_entries: int, spinner: str | bool = False
+) -> Callable[[Callable[P, R]], Query[P, R]]:
+    """Make a function a query for visitors with ``role``; its answers are good for ``ttl`` seconds."""
+    return lambda function: Query(function, role, ttl, max_entries, spinner)

@@ -1,0 +1,115 @@
+"""A real browser: somebody follows a link, logs in, and is where the link leads; and out again."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dashboard_process import find_port, run_dashboard
+from oidc_provider import run_provider
+
+from contracts import users
+from contracts.database import migrate, open_database
+from contracts.store import make_uuid7
+from contracts.users import ADMIN, VIEWER
+
+sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not at hand")
+CHROMIUM = shutil.which("chromium")
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not at hand")
+PASSWORD = "correct horse battery"
+
+
+@pytest.fixture
+def page() -> Iterator["sync_api.Page"]:
+    with sync_api.sync_playwright() as playwright:
+        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sandbox)
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.set_default_timeout(60_000)
+        yield page
+        browser.close()
+
+
+@pytest.fixture
+def accounts(tmp_path: Path) -> str:
+    """The URL of a database with an admin and a viewer with passwords, and a viewer of OpenID Connect."""
+    (tmp_path / "data").mkdir()
+    engine = open_database(f"sqlite:///{tmp_path / 'data' / 'emotrace.db'}")
+    migrate(engine)
+    with engine.begin() as connection:
+        users.add_user(connection, make_uuid7(), "root", ADMIN, users.hash_password(PASSWORD))
+        users.add_user(connection, make_uuid7(), "anna", VIEWER, users.hash_password(PASSWORD))
+        users.add_user(connection, make_uuid7(), "bea@example.org", VIEWER, None)
+    url = str(engine.url)
+    engine.dispose()
+    return url
+
+
+def log_in(page: "sync_api.Page", name: str) -> None:
+    page.get_by_label("Name").fill(name)
+    page.get_by_label("Password").fill(PASSWORD)
+    page.keyboard.press("Enter")
+
+
+def list_pages(page: "sync_api.Page") -> set[str]:
+    return set(page.get_by_test_id("stSidebarNavLink").all_inner_texts())
+
+
+def test_a_link_survives_the_login_and_the_login_a_reload(
+    tmp_path: Path, environment: dict[str, str], accounts: str, page: "sync_api.Page"
+) -> None:
+    with run_dashboard(tmp_path, environment, accounts) as address:
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(f"{address}/health?zone=UTC")
+        log_in(page, "anna")
+        page.get_by_role("heading", name="Health").wait_for()
+        assert page.url == f"{address}/health?zone=UTC"
+        page.reload()
+        page.get_by_role("heading", name="Health").wait_for()
+        names = " ".join(list_pages(page))
+        assert "Wall" in names and "Cameras" not in names and "Users" not in names and "Audit" not in names
+
+        # The token is the browser's alone: no script sees it, no address and no page holds it.
+        (token,) = (cookie["value"] for cookie in page.context.cookies() if cookie["name"] == "emotrace_login")
+        assert token not in page.evaluate("document.cookie + JSON.stringify(localStorage) + document.body.outerHTML")
+        assert not any(token in url or PASSWORD in url for url in asked)
+
+        # A link to what a viewer may not use says so.
+        page.goto(f"{address}/cameras")
+        page.get_by_text("needs the role operator").wait_for()
+
+        page.get_by_role("button", name="anna").click()
+        page.get_by_role("button", name="Log out").click()
+        page.get_by_role("link", name="Log in").click()
+        log_in(page, "root")
+        page.get_by_role("heading", name="Cameras").wait_for()
+        page.get_by_role("link", name="Audit").click()
+        page.get_by_role("heading", name="Audit").wait_for()
+
+
+def test_openid_connect_leads_to_where_the_link_did(
+    tmp_path: Path, environment: dict[str, str], accounts: str, page: "sync_api.Page"
+) -> None:
+    port = find_port()
+    with run_provider() as provider:
+        secrets = tmp_path / "oidc.toml"
+        secrets.write_text(provider.write_secrets(f"http://127.0.0.1:{port}/oauth2callback"))
+        environment = {**environment, "EMOTRACE_OIDC_SECRETS_FILE": str(secrets)}
+        with run_dashboard(tmp_path, environment, accounts, port) as address:
+            provider.claims = {"email": "stranger@example.org", "email_verified": True}
+            page.goto(f"{address}/health?zone=UTC")
+            page.get_by_role("link", name="Log in with OpenID Connect").click()
+            page.get_by_text("stranger@example.org has no account here").wait_for()
+            page.get_by_role("link", name="Log out").click()
+            page.get_by_role("link", name="Log in with OpenID Connect").wait_for()
+
+            provider.claims = {"email": "Bea@example.org", "email_verified": True}
+            page.goto(f"{address}/health?zone=UTC")
+            page.get_by_role("link", name="Log in with OpenID Connect").click()
+            page.get_by_role("heading", name="Health").wait_for()
+            assert page.url == f"{address}/health?zone=UTC"
+            page.get_by_role("button", name="bea@example.org").click()
+            page.get_by_role("button", name="Log out").click()
+            page.get_by_role("link", name="Log in with OpenID Connect").wait_for()
