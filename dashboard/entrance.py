@@ -10,6 +10,7 @@ from contracts.users import MIN_PASSWORD_LENGTH
 from dashboard import account_actions
 from dashboard.identity import Visitor, find_visitor
 from dashboard.texts import show_errors, to_line, to_markdown
+from dashboard.theme import find_theme
 
 
 def admit() -> Visitor | None:
@@ -22,7 +23,10 @@ def admit() -> Visitor | None:
             st.info(to_markdown(str(error), 500), icon=":material/lock:")
             parameters = urlencode(st.query_params.to_dict())
             target = (urlsplit(st.context.url or "").path or "/") + (f"?{parameters}" if parameters else "")
-            st.html(f'<a href="/login?{escape(urlencode({"next": target}))}" target="_self">Log in</a>')
+            st.html(
+                f"<style>.stSidebar {{display: none}}</style><a href='/login?{escape(urlencode({'next': target}))}' "
+                f"target='_self' style='color:{find_theme().accent}'>Log in</a>"
+            )
         except NotAllowedError as error:
             st.error(to_markdown(str(error), 500), icon=":material/lock:")
             if st.button("Log out"):
@@ -48,9 +52,11 @@ def _ask_password() -> None:
     # Fields of their own after each try, so that what was typed is gone with them.
     number = st.session_state.get("password-tries", 0)
     with st.form(f"own-password-{number}", border=False):
-        old = st.text_input("Password", type="password", key=f"old-password-{number}", autocomplete="current-password")
+        old = st.text_input(
+            "Current password", type="password", key=f"own-old-{number}", autocomplete="current-password"
+        )
         new = st.text_input(
-            "New password", type="password", key=f"new-password-{number}", autocomplete="new-password",
+            "New password", type="password", key=f"own-new-{number}", autocomplete="new-password",
             help=f"{MIN_PASSWORD_LENGTH} characters or more.",
         )  # fmt: skip
         if st.form_submit_button("Change password"):

@@ -86,7 +86,7 @@ def identify(token: str | None, claims: Mapping[str, Any], host: str | None) -> 
         raise NotLoggedInError(_NO_ACCOUNTS)
     if claims.get("is_logged_in"):
         return _find_vouched(claims)
-    raise NotLoggedInError("Nobody is logged in here, or no longer. Log in.")
+    raise NotLoggedInError("This browser is not logged in, or no longer.")
 
 
 def find_problem(host: str | None) -> str:
@@ -126,14 +126,14 @@ def _find_vouched(claims: Mapping[str, Any]) -> Visitor:
     return found
 
 
-@st.cache_data(ttl=_FRESH_S, max_entries=1024, show_spinner=False)
+@st.cache_resource(ttl=_FRESH_S, max_entries=1024, show_spinner=False)
 def _find_login(token: str) -> Visitor | None:
     with read_transaction(open_services().engine) as connection:
         found = logins.find_login(connection, token)
     return None if found is None else Visitor(found["name"], found["role"], "password")
 
 
-@st.cache_data(ttl=_FRESH_S, max_entries=1024, show_spinner=False)
+@st.cache_resource(ttl=_FRESH_S, max_entries=1024, show_spinner=False)
 def _find_account(email: str) -> Visitor | None:
     """Return who has the e-mail address as the name of an account without a password of its own."""
     with read_transaction(open_services().engine) as connection:
@@ -142,7 +142,7 @@ def _find_account(email: str) -> Visitor | None:
     return Visitor(found["name"], found["role"], "oidc") if found is not None and is_meant else None
 
 
-@st.cache_data(ttl=_FRESH_S, max_entries=1, show_spinner=False)
+@st.cache_resource(ttl=_FRESH_S, max_entries=1, show_spinner=False)
 def _has_users() -> bool:
     with read_transaction(open_services().engine) as connection:
         return users.has_users(connection)

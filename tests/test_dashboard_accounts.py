@@ -130,7 +130,7 @@ def test_a_name_that_leads_here_from_elsewhere_is_not_this_machine(bare: None, h
 
 def test_who_is_not_logged_in_sees_the_way_to_the_login_alone(monkeypatch: pytest.MonkeyPatch, accounts: str) -> None:
     app = open_app(monkeypatch, accounts)
-    assert "Log in" in list_texts(app) and len(app.title) == 1 and not app.selectbox
+    assert "not logged in" in list_texts(app) and len(app.title) == 1 and not app.selectbox
 
 
 @pytest.mark.parametrize(

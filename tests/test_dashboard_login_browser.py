@@ -17,7 +17,7 @@ from contracts.users import ADMIN, VIEWER
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not at hand")
 CHROMIUM = shutil.which("chromium")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not at hand")
-PASSWORD = "correct horse battery"
+PASSWORD, NEW_PASSWORD = "correct horse battery", "another staple"
 
 
 @pytest.fixture
@@ -46,9 +46,9 @@ def accounts(tmp_path: Path) -> str:
     return url
 
 
-def log_in(page: "sync_api.Page", name: str) -> None:
+def log_in(page: "sync_api.Page", name: str, password: str = PASSWORD) -> None:
     page.get_by_label("Name").fill(name)
-    page.get_by_label("Password").fill(PASSWORD)
+    page.get_by_label("Password").fill(password)
     page.keyboard.press("Enter")
 
 
@@ -85,7 +85,21 @@ def test_a_link_survives_the_login_and_the_login_a_reload(
         page.get_by_role("link", name="Log in").click()
         log_in(page, "root")
         page.get_by_role("heading", name="Cameras").wait_for()
+        page.get_by_role("link", name="Users").click()
+        page.get_by_text("Add an account").click()
+        form = page.get_by_test_id("stForm").last
+        form.get_by_role("textbox", name="Name").fill("Carl")
+        form.get_by_role("textbox", name="Password").fill(PASSWORD)
+        form.get_by_role("button", name="Add").click()
+        page.get_by_text("Added Carl").wait_for()
         page.get_by_role("link", name="Audit").click()
+        page.get_by_role("heading", name="Audit").wait_for()
+        page.get_by_role("button", name="root").click()
+        page.get_by_role("textbox", name="Current password").fill(PASSWORD)
+        page.get_by_role("textbox", name="New password").fill(NEW_PASSWORD)
+        page.get_by_role("button", name="Change password").click()
+        page.get_by_role("link", name="Log in").click()
+        log_in(page, "root", NEW_PASSWORD)
         page.get_by_role("heading", name="Audit").wait_for()
 
 

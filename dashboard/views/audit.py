@@ -29,6 +29,7 @@ def render() -> None:
     st.dataframe(
         shown,
         hide_index=True,
+        column_order=["at", "who", "action", "details", "subject"],
         height=min(36 * len(shown) + 39, 36 * 20),
         column_config={
             "at": st.column_config.DatetimeColumn("When", format="YYYY-MM-DD HH:mm:ss"),
