@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli import audit
 from cli.messages import to_line
 from cli.services import open_engine
-from contracts import audits, users
+from contracts import users
 from contracts.database import read_transaction, write_transaction
 from contracts.errors import UsageError
 from contracts.passwords import read_password
@@ -37,7 +38,7 @@ def add(name: str, role: str, oidc: bool, password_file: Path | None, *, databas
 
         def write(connection: sa.Connection) -> Row:
             user = users.add_user(connection, user_id, name, role, hashed)
-            audits.record_change(connection, _find_who(), "user.add", user_id, name=name, role=role)
+            audit.record(connection, "user.add", user_id, name=name, role=role)
             return user
 
         user = write_transaction(engine, write, settings.retry_s)
@@ -99,7 +100,7 @@ def remove(name: str, *, yes: bool, database_url: str | None) -> None:
 
         def write(connection: sa.Connection) -> bool:
             users.remove_user(connection, user["name"])
-            audits.record_change(connection, _find_who(), "user.remove", user["user_id"], name=user["name"])
+            audit.record(connection, "user.remove", user["user_id"], name=user["name"])
             return users.has_users(connection)
 
         are_left = write_transaction(engine, write, settings.retry_s)
@@ -122,7 +123,7 @@ def _change(
         def write(connection: sa.Connection) -> Row:
             user = users.change_user(connection, name, role=role, disabled=disabled, password_hash=password_hash)
             details = {"name": user["name"]} | ({} if role is None else {"role": role})
-            audits.record_change(connection, _find_who(), action, user["user_id"], **details)
+            audit.record(connection, action, user["user_id"], **details)
             return user
 
         return write_transaction(engine, write, settings.retry_s)
@@ -142,13 +143,6 @@ def _ask_hash(name: str, password_file: Path | None) -> str:
         except UnicodeDecodeError:
             raise UsageError("The password on standard input is not text in UTF-8.") from None
     return users.hash_password(users.check_password(password, name))
-
-
-def _find_who() -> str:
-    try:
-        return f"command line ({getpass.getuser()})"
-    except (KeyError, OSError):  # a container's user need not have a name
-        return "command line"
 
 
 def _describe(user: Row) -> str:

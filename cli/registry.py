@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli import audit
 from cli.messages import print_error, to_line
 from cli.services import open_engine
 from contracts import cameras
@@ -38,21 +39,14 @@ def add(
     source, stream_id = read_source(url), make_uuid7()
     with open_engine(database_url) as (settings, engine, _):
         key = find_secret_key(settings)
-        stream = write_transaction(
-            engine,
-            lambda connection: cameras.add_stream(
-                connection,
-                key,
-                stream_id=stream_id,
-                name=name,
-                source=source,
-                profile=profile,
-                fps=fps,
-                transport=transport,
-                enabled=enabled,
-            ),
-            settings.retry_s,
-        )
+        values: dict[str, Any] = {"profile": profile, "fps": fps, "transport": transport, "enabled": enabled}
+
+        def write(connection: sa.Connection) -> Row:
+            added = cameras.add_stream(connection, key, stream_id=stream_id, name=name, source=source, **values)
+            audit.record(connection, "camera.add", stream_id, name=added["name"], **values)
+            return added
+
+        stream = write_transaction(engine, write, settings.retry_s)
     print(f"Added {_describe(stream)}.")
 
 
@@ -114,12 +108,12 @@ def edit(
         raise UsageError("There is nothing to change. Give --url, --name, --profile, --fps or --transport.")
     source = read_source(url) if url is not None else None
     changes = {"name": new_name, "source": source, "profile": profile, "fps": fps, "transport": transport}
-    stream = _change(name, changes, database_url)
+    stream = _change(name, "camera.change", changes, database_url)
     print(f"Changed {_describe(stream)}.")
 
 
 def set_enabled(name: str, enabled: bool, *, database_url: str | None) -> None:
-    stream = _change(name, {"enabled": enabled}, database_url)
+    stream = _change(name, "camera.enable" if enabled else "camera.disable", {"enabled": enabled}, database_url)
     print(f"The stream {stream['name']} is {_tell_state(stream)}.")
 
 
@@ -132,9 +126,12 @@ def remove(name: str, *, yes: bool, database_url: str | None) -> None:
             if not sys.stdin.isatty():
                 raise UsageError(f"Removing {stream['name']!r} asks first, and nobody can answer here. Give --yes.")
             typer.confirm(f"Remove {_describe(stream)}?", abort=True)
-        write_transaction(
-            engine, lambda connection: cameras.remove_stream(connection, stream["stream_id"]), settings.retry_s
-        )
+
+        def write(connection: sa.Connection) -> None:
+            audit.record(connection, "camera.remove", stream["stream_id"], name=stream["name"])
+            cameras.remove_stream(connection, stream["stream_id"])
+
+        write_transaction(engine, write, settings.retry_s)
     kept = f" Its sessions stay ({num_sessions}): emotrace sessions" if num_sessions else ""
     print(f"Removed the stream {stream['name']}.{kept}")
 
@@ -146,13 +143,18 @@ def rekey(*, database_url: str | None) -> None:
     print(f"Streams whose credentials are encrypted with the first key of {key.path} now: {number}.")
 
 
-def _change(name: str, changes: Mapping[str, Any], database_url: str | None) -> Row:
+def _change(name: str, action: str, changes: Mapping[str, Any], database_url: str | None) -> Row:
+    told = {what: value for what, value in changes.items() if value is not None and what != "source"}
+    if changes.get("source") is not None:
+        told["url"] = "new"
     with open_engine(database_url) as (settings, engine, _):
         key = find_secret_key(settings)
 
         def write(connection: sa.Connection) -> Row:
             stream = cameras.read_stream(connection, name)
-            return cameras.change_stream(connection, key, stream["stream_id"], **changes)
+            changed = cameras.change_stream(connection, key, stream["stream_id"], **changes)
+            audit.record(connection, action, stream["stream_id"], **told)
+            return changed
 
         return write_transaction(engine, write, settings.retry_s)
 

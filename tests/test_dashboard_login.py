@@ -166,3 +166,17 @@ def test_an_incomplete_file_for_openid_connect_is_said(
     path.write_text(text)
     done = run_emotrace("dashboard", "--port", find_port(), EMOTRACE_OIDC_SECRETS_FILE=str(path))
     assert done.returncode == 2 and said in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def test_without_accounts_a_name_from_elsewhere_that_leads_here_gets_nothing(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """A page on the internet may have its own name lead to 127.0.0.1, and ask under it."""
+    with run_dashboard(tmp_path, environment, f"sqlite:///{tmp_path / 'emotrace.db'}") as address:
+        assert httpx.get(address, headers=PAGE).status_code == 200
+        with httpx.Client(base_url=address, headers={**PAGE, "Host": "evil.example"}) as client:
+            assert client.get("/").status_code == 303
+            refusal = client.get("/login")
+            assert refusal.status_code == 403 and "no accounts yet" in refusal.text
+            assert client.get("/media/x.csv", headers={"Accept": "*/*"}).status_code == 401
+            assert log_in(client, "anna").status_code == 401

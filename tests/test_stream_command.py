@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from cli.main import main
+from contracts import audits
+from contracts.database import open_database, read_transaction
 
 PASSWORD = "hush/5@x"  # the form in which it is typed, and the one in which it is kept
 SECRETS = ("hush", "olga")
@@ -79,6 +81,14 @@ def test_a_stream_is_added_shown_changed_and_removed_and_its_password_is_nowhere
     assert "--yes" in run("remove", "Front Door", code=2)
     assert "Removed" in run("remove", "Front Door", "--yes")
     assert run("list", "--json").strip() == "[]"
+    engine = open_database(f"sqlite:///{tmp_path / 'data' / 'emotrace.db'}")
+    with read_transaction(engine) as connection:
+        changes = audits.list_changes(connection)[::-1]
+    engine.dispose()
+    assert [row["action"] for row in changes] == [
+        "camera.add", "camera.change", "camera.disable", "camera.disable", "camera.enable", "camera.remove",
+    ]  # fmt: skip
+    assert all(row["who"].startswith("command line") and row["subject"] == stream["stream_id"] for row in changes)
 
 
 def test_a_url_is_read_from_standard_input_where_the_command_says_so(run: Run) -> None:

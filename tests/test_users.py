@@ -2,12 +2,13 @@
 
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
 
 from contracts import audits, logins, users
-from contracts.database import open_database, read_transaction
+from contracts.database import open_database, read_transaction, write_transaction
 from contracts.errors import NotAllowedError, UsageError
 from contracts.schema import login_attempts
 from contracts.schema import logins as logins_table
@@ -197,3 +198,16 @@ def test_values_that_cannot_be_used_are_said(accounts: sa.Engine) -> None:
 )  # fmt: skip
 def test_only_this_machines_own_addresses_are_loopback(host: str | None, expected: bool) -> None:
     assert users.is_loopback(host) is expected
+
+
+def test_guesses_at_the_same_moment_are_counted_one_by_one(accounts: sa.Engine) -> None:
+    def begin(_number: int) -> bool:
+        try:
+            write_transaction(accounts, lambda one: logins._begin_attempt(one, make_uuid7(), "anna"), 20.0)
+        except NotAllowedError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(begin, range(2 * logins.MAX_PER_NAME)))
+    assert sum(outcomes) == logins.MAX_PER_NAME
