@@ -36,7 +36,7 @@ def run(host: str, port: int, redis_url: str | None, database_url: str | None) -
     _check_free(host, port)
     end_with_parent()
     with open_services(redis_url, database_url) as services, catch_interrupts() as interrupt:
-        _check_accounts(services.engine, host)
+        check_accounts(services.engine, host)
         secrets = services.settings.oidc_secrets_file
         process = subprocess.Popen(
             [
@@ -91,8 +91,13 @@ def check_oidc_secrets(path: Path) -> Path:
     return path
 
 
-def _check_accounts(engine: sa.Engine, host: str) -> None:
-    """Check that others are let in only where they have to log in."""
+def check_accounts(engine: sa.Engine, host: str) -> None:
+    """Check that others are let in only where they have to log in.
+
+    Raises:
+        UsageError: ``host`` is open to others, and there are no accounts.
+        ServiceError: the database is out of reach.
+    """
     with read_transaction(engine) as connection:
         if is_loopback(host) or has_users(connection):
             return

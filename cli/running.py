@@ -15,6 +15,9 @@ def up(
     workers: Annotated[int, typer.Option(min=1, help="Inference processes.")] = 1,
     parts: Annotated[int, typer.Option(min=0, help="Parts of archives at a time.")] = 1,
     dashboard: Annotated[bool, typer.Option("--dashboard/--no-dashboard", help="Serve the dashboard too.")] = True,
+    host: Annotated[
+        str, typer.Option(help="The dashboard's address; others than this machine's own let others in.")
+    ] = ("127.0.0.1"),
     port: Annotated[int, typer.Option(min=1, max=65535, help="The dashboard's port.")] = 8501,
     database: Database = None,
     redis: Redis = None,
@@ -23,7 +26,7 @@ def up(
     from cli.up import find_capacity, run
 
     cameras = find_capacity() if capacity is None else capacity
-    raise typer.Exit(run(cameras, workers, parts, port if dashboard else None, redis, database))
+    raise typer.Exit(run(cameras, workers, parts, (host, port) if dashboard else None, redis, database))
 
 
 @app.command()

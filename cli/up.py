@@ -13,6 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from cli.children import Child
+from cli.dashboard import check_accounts
 from cli.services import Services, open_services
 from cli.status import make_stream_table
 from cli.watching import Interrupt, catch_interrupts
@@ -66,16 +67,18 @@ def run(
     capacity: int,
     workers: int,
     parts: int,
-    dashboard_port: int | None,
+    dashboard: tuple[str, int] | None,
     redis_url: str | None,
     database_url: str | None,
 ) -> int:
-    """Run everything until Ctrl-C or SIGTERM; return the exit code. Without a ``dashboard_port`` there is none.
+    """Run everything until Ctrl-C or SIGTERM; return the exit code. ``dashboard`` is its address and port, if any.
 
     Raises:
         UsageError, ServiceError: the settings are wrong, or a service cannot be used.
     """
     with open_services(redis_url, database_url) as services, catch_interrupts() as interrupt:
+        if dashboard is not None:
+            check_accounts(services.engine, dashboard[0])
         logs = services.settings.data_dir / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         known = [
@@ -83,8 +86,9 @@ def run(
             *(Part(f"inference {number}", ["inference"]) for number in range(1, workers + 1)),
             Part("ingest", ["ingest", "--capacity", str(capacity), "--parts", str(parts)]),
         ]
-        if dashboard_port is not None:
-            known.insert(0, Part("dashboard", ["dashboard", "--port", str(dashboard_port)]))
+        if dashboard is not None:
+            host, port = dashboard
+            known.insert(0, Part("dashboard", ["dashboard", "--host", host, "--port", str(port)]))
         for part in known:
             part.log = logs / f"{part.name.replace(' ', '-')}.log"
         try:

@@ -31,11 +31,14 @@ class Provider(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def write_secrets(self, redirect_uri: str) -> str:
-        """Return what a dashboard's file for Streamlit's login holds."""
-        return (
-            f'[auth]\nredirect_uri = "{redirect_uri}"\ncookie_secret = "{secrets.token_hex(32)}"\n'
+        """Return what a dashboard's file for Streamlit's login holds: this provider, without a name and with one."""
+        client = (
             f'client_id = "{CLIENT_ID}"\nclient_secret = "{CLIENT_SECRET}"\n'
             f'server_metadata_url = "{self.url}/.well-known/openid-configuration"\n'
+        )
+        return (
+            f'[auth]\nredirect_uri = "{redirect_uri}"\ncookie_secret = "{secrets.token_hex(32)}"\n'
+            f"{client}[auth.keycloak]\n{client}"
         )
 
     def make_token(self, nonce: str) -> str:

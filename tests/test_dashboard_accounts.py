@@ -1,5 +1,6 @@
 """Roles: what each visitor may see and do is decided by queries and actions, whatever a page draws."""
 
+import ast
 import importlib
 import inspect
 import time
@@ -78,6 +79,14 @@ def test_nothing_is_read_or_changed_without_a_login(
 ) -> None:
     with pytest.raises(NotLoggedInError):
         call(function)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_roles_are_checked_outside_of_caches(module: str) -> None:
+    """What was read for one visitor would else be shown to the next without a question."""
+    for node in ast.parse((DASHBOARD / f"{module}.py").read_text()).body:
+        if isinstance(node, ast.FunctionDef) and any("cache" in ast.unparse(one) for one in node.decorator_list):
+            assert node.name.startswith("_") and "require(" not in ast.unparse(node), node.name
 
 
 def call_every_action() -> None:

@@ -14,6 +14,7 @@ from conftest import RunEmotrace
 from dashboard_process import run_dashboard
 from timeline_rows import add_track, make_probabilities, make_session
 
+from contracts import audits
 from contracts.database import open_database, read_transaction
 from contracts.emotions import EMOTIONS
 from contracts.schema import emotions
@@ -50,6 +51,8 @@ def page() -> Iterator["sync_api.Page"]:
 
 
 def read_download(page: "sync_api.Page", label: str) -> pd.DataFrame:
+    # A button that is being drawn anew still asks for what stood there before.
+    page.wait_for_selector("[data-test-script-state=notRunning]")
     with page.expect_download() as download:
         page.get_by_role("button", name=label).click()
     return pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
@@ -70,10 +73,14 @@ def test_an_analyst_opens_a_recording_looks_closer_and_exports_it(
     with read_transaction(engine) as connection:
         query = sa.select(emotions).order_by(emotions.c.track_id, emotions.c.pts)
         stored = pd.DataFrame([dict(row) for row in connection.execute(query).mappings()])
-    engine.dispose()
     whole = read_download(page, "CSV")
+    with read_transaction(engine) as connection:
+        changes = audits.list_changes(connection)
+    engine.dispose()
+    exports = [(row["who"], row["action"], row["subject"], row["details"]) for row in changes]
     assert whole[list(EMOTIONS)].to_numpy() == pytest.approx(stored[list(EMOTIONS)].to_numpy())
     assert set(whole["model"]) == set(stored["model_id"])
+    assert exports == [("local", "table.export", whole["session"][0], {"kind": "csv", "rows": len(stored)})]
 
     # Drag over the chart's middle: the database is asked for that stretch.
     box = page.locator(".js-plotly-plot").bounding_box()

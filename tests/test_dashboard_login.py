@@ -147,8 +147,9 @@ def test_links_to_pages_are_kept() -> None:
         assert clean_target(target) == target
 
 
-def test_a_dashboard_for_others_asks_for_an_account_first(run_emotrace: RunEmotrace) -> None:
-    done = run_emotrace("dashboard", "--host", "0.0.0.0", "--port", find_port())
+@pytest.mark.parametrize("command", ["dashboard", "up"])
+def test_a_dashboard_for_others_asks_for_an_account_first(run_emotrace: RunEmotrace, command: str) -> None:
+    done = run_emotrace(command, "--host", "0.0.0.0", "--port", find_port())
     assert done.returncode == 2 and "emotrace user add NAME --role admin" in done.stderr
     assert len(done.stderr.splitlines()) == 1
 

@@ -114,7 +114,7 @@ def test_openid_connect_leads_to_where_the_link_did(
         with run_dashboard(tmp_path, environment, accounts, port) as address:
             provider.claims = {"email": "stranger@example.org", "email_verified": True}
             page.goto(f"{address}/health?zone=UTC")
-            page.get_by_role("link", name="Log in with OpenID Connect").click()
+            page.get_by_role("link", name="Log in with Keycloak").click()
             page.get_by_text("stranger@example.org has no account here").wait_for()
             page.get_by_role("link", name="Log out").click()
             page.get_by_role("link", name="Log in with OpenID Connect").wait_for()
