@@ -32,6 +32,7 @@ from contracts.embedded import run_valkey
 from contracts.emotions import EMOTIONS
 from contracts.lanes import BATCH, name_lane
 from contracts.part_sessions import finish_parts
+from contracts.persons import read_persons
 from contracts.stream import CropStream
 
 _MIN_IOU = 0.5
@@ -137,7 +138,7 @@ def compare(whole_id: str, one_id: str, many_id: str, engine: sa.Engine) -> bool
         for read_rows in (store.list_coverage, store.list_tracks, aliases.list_aliases):
             found = [_strip(read_rows(connection, session_id)) for session_id in (one_id, many_id)]
             is_same = is_same and found[0] == found[1]
-        persons, joins = aliases.read_persons(connection, one_id), aliases.list_aliases(connection, one_id)
+        persons, joins = read_persons(connection, one_id), aliases.list_aliases(connection, one_id)
         cut = parts.list_parts(connection, one_id)
     change = max((_compare(a, b) for a, b in zip(one, many, strict=False)), default=0.0)
     print(
@@ -151,7 +152,7 @@ def compare(whole_id: str, one_id: str, many_id: str, engine: sa.Engine) -> bool
         largest = max(_compare(a, b) for a, b in pairs)
         print(f"  labels agree: {agreeing / len(pairs):.2%}; largest change of a probability {largest:.3f}")
         kept = sum(
-            len({persons.get(b["track_id"], b["track_id"]) for a, b in pairs if a["track_id"] == track_id}) == 1
+            len({persons.find(b["track_id"], b["pts"]) for a, b in pairs if a["track_id"] == track_id}) == 1
             for track_id in {a["track_id"] for a, _ in pairs}
         )
         print(f"  faces that stay one person: {kept} of {len({a['track_id'] for a, _ in pairs})}")

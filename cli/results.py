@@ -14,10 +14,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from cli.messages import to_line
-from contracts import aliases, store
+from contracts import store
 from contracts.database import read_transaction
 from contracts.errors import OutputError
 from contracts.ledger import Ledger
+from contracts.persons import list_persons
 from reports.annotate import write_annotated
 from reports.series import read_series
 from reports.summary import build_summary, write_summary
@@ -109,7 +110,7 @@ def write_results(
             session,
             read_series(connection, session_id),
             store.list_coverage(connection, session_id),
-            aliases.list_persons(connection, session_id),
+            list_persons(connection, session_id),
             read_thumbnails(video, choose_moments(connection, session_id, _THUMBNAILS_PER_TRACK)),
         )
         if annotate:

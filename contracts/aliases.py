@@ -1,4 +1,4 @@
-"""Tracks that are one person's: an overlay over the rows, whose keys never change. The caller owns the transaction."""
+"""Tracks that are one person's, as rows (``contracts.persons`` reads them). The caller owns the transaction."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -42,17 +42,6 @@ def list_aliases(connection: sa.Connection, session_id: str) -> list[store.Row]:
     return [dict(row) for row in connection.execute(query.order_by(track_aliases.c.track_id)).mappings()]
 
 
-def read_persons(connection: sa.Connection, session_id: str) -> dict[int, int]:
-    """Return, for each track that has an alias, the track that its person goes by: the end of the chain of aliases."""
-    joined = {row["track_id"]: row["joined_id"] for row in list_aliases(connection, session_id)}
-    return {track_id: _follow(joined, track_id) for track_id in joined}
-
-
-def list_persons(connection: sa.Connection, session_id: str) -> list[store.Row]:
-    """Return a session's tracks, those of one person as one row (see ``join_persons``)."""
-    return join_persons(store.list_tracks(connection, session_id), read_persons(connection, session_id))
-
-
 def join_persons(tracks: Iterable[store.Row], persons: Mapping[int, int]) -> list[store.Row]:
     """Return rows of the tracks table with one row for each person, in order of their ids."""
     joined: dict[int, dict[str, Any]] = {}
@@ -65,7 +54,8 @@ def join_persons(tracks: Iterable[store.Row], persons: Mapping[int, int]) -> lis
     return [joined[track_id] for track_id in sorted(joined)]
 
 
-def _follow(joined: Mapping[int, int], track_id: int) -> int:
+def follow_aliases(joined: Mapping[int, int], track_id: int) -> int:
+    """Return the end of a track's chain of aliases: the track that its person goes by."""
     seen = {track_id}
     while track_id in joined and joined[track_id] not in seen:
         track_id = joined[track_id]

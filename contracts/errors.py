@@ -5,6 +5,7 @@ exits with the class's ``exit_code``; a traceback shown to a user is a defect.
 
 - EmotraceError
   - UsageError: a setting, option or argument cannot be used
+    - ConflictError: somebody else changed meanwhile what was to be changed; nothing was overwritten
   - SourceError: a video cannot be read
   - ModelError: a model file, card or detector cannot be used
   - DataError: a training or evaluation data set cannot be used
@@ -33,6 +34,10 @@ class UsageError(EmotraceError):
     """A setting, option or argument cannot be used."""
 
     exit_code = 2
+
+
+class ConflictError(UsageError):
+    """Somebody else changed meanwhile what was to be changed; nothing was overwritten."""
 
 
 class SourceError(EmotraceError):

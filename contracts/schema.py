@@ -256,3 +256,55 @@ login_attempts = Table(
     Column("at", Double, nullable=False),
     Index("login_attempts_at", "at"),
 )
+
+# Moments and spans that people name. A camera's have no session, and stand in Unix seconds; a recording's in seconds
+# from their session's start.
+markers = Table(
+    "markers",
+    metadata,
+    Column("marker_id", _UUID, primary_key=True),
+    Column("source_id", _UUID, ForeignKey("sources.source_id"), nullable=False),
+    Column("session_id", _UUID, ForeignKey("sessions.session_id")),
+    Column("start", Double, nullable=False),
+    Column("end", Double),  # of a span; null: a moment
+    Column("name", Text, nullable=False),
+    Column("colour", String(16), nullable=False),  # contracts.markers: a name of its palette
+    Column("note", Text, nullable=False),
+    Column("author", Text, nullable=False),
+    Column("made_at", Double, nullable=False),
+    Column("version", Integer, nullable=False),  # grows with each change: who changes an older one is told
+    Index("markers_source_id_start", "source_id", "start"),
+)
+
+# Tracks that were two persons': from ``at_pts`` on, the track goes by another id, which may have an alias and a name.
+track_splits = Table(
+    "track_splits",
+    metadata,
+    Column("session_id", _UUID, ForeignKey("sessions.session_id"), primary_key=True),
+    Column("new_id", Integer, primary_key=True, autoincrement=False),  # contracts.persons: from FIRST_SPLIT_ID on
+    Column("track_id", Integer, nullable=False),
+    Column("at_pts", BigInteger, nullable=False),
+)
+
+# What persons are called, by the track that they go by.
+track_names = Table(
+    "track_names",
+    metadata,
+    Column("session_id", _UUID, ForeignKey("sessions.session_id"), primary_key=True),
+    Column("track_id", Integer, primary_key=True, autoincrement=False),
+    Column("name", Text, nullable=False),
+)
+
+# What analysts did to a session's tracks, and what stood there before, so that it can be put back.
+track_edits = Table(
+    "track_edits",
+    metadata,
+    Column("session_id", _UUID, ForeignKey("sessions.session_id"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),  # counts from 1; the highest is the version
+    Column("action", String(16), nullable=False),  # rename, merge, split, undo
+    Column("text", Text, nullable=False),
+    Column("before", JSON, nullable=False),  # contracts.track_edits
+    Column("undone_by", Integer),  # the number of the edit that put it back
+    Column("made_by", Text, nullable=False),
+    Column("made_at", Double, nullable=False),
+)

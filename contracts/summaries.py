@@ -1,8 +1,8 @@
 """What a stretch of a session comes to: time per emotion, transitions, episodes, quality. Counted by the database.
 
 A row's emotion is its most probable one (``contracts.emotions.find_label``). It holds until the face's next row, unless
-that is more than ``MAX_GAP_S`` away: nothing is said about the time between. Each function takes a connection; None for
-``track_ids`` puts all faces together, as the track ``timelines.TOGETHER``.
+that is more than ``MAX_GAP_S`` away: nothing is said about the time between. Each function takes a connection;
+``track_ids`` are persons' (``contracts.persons``), and None puts all faces together, as ``timelines.TOGETHER``.
 """
 
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW
+from contracts.persons import read_persons
 from contracts.schema import emotions
 from contracts.store import Row
 from contracts.timelines import TOGETHER, make_confidence, make_valence, select_within
@@ -95,13 +96,13 @@ def read_quality(
 
     ``uncertain`` is the share of rows with a confidence below ``contracts.emotions.UNCERTAIN_BELOW``.
     """
-    confidence = make_confidence(connection)
-    face = sa.literal(TOGETHER) if track_ids is None else emotions.c.track_id
+    confidence, persons = make_confidence(connection), read_persons(connection, session["session_id"])
+    face = sa.literal(TOGETHER) if track_ids is None else persons.make_column(track_ids)
     rows = (
         sa.select(
             face.label("track_id"), confidence.label("confidence"), make_valence(connection).label("valence"),
             emotions.c.quality, emotions.c.detection_score,
-        ).where(select_within(session, start_s, end_s, track_ids)).subquery()
+        ).where(select_within(session, start_s, end_s, persons, track_ids)).subquery()
     )  # fmt: skip
     query = (
         sa.select(
@@ -123,12 +124,13 @@ def _select_labelled(
     connection: sa.Connection, session: Row, start_s: float, end_s: float, track_ids: Sequence[int] | None
 ) -> sa.Select[tuple[object, ...]]:
     """Return the SQL of rows with their emotion, and with the emotion and time of the rows beside them."""
-    confidence = make_confidence(connection)
+    confidence, persons = make_confidence(connection), read_persons(connection, session["session_id"])
     rows = (
         sa.select(
-            emotions.c.track_id, emotions.c.pts, emotions.c.time_s, confidence.label("confidence"),
+            persons.make_column(track_ids).label("track_id"), emotions.c.pts, emotions.c.time_s,
+            confidence.label("confidence"),
             *(emotions.c[name] for name in EMOTIONS),
-        ).where(select_within(session, start_s, end_s, track_ids)).subquery()
+        ).where(select_within(session, start_s, end_s, persons, track_ids)).subquery()
     )  # fmt: skip
     # The first of a tie wins, as in find_label.
     label = sa.case(*((rows.c[name] == rows.c.confidence, name) for name in EMOTIONS), else_=EMOTIONS[-1])

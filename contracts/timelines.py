@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import sqlalchemy as sa
 
 from contracts.emotions import EMOTIONS, NEGATIVE_EMOTIONS, UNCERTAIN_BELOW
+from contracts.persons import Persons, list_all_persons, read_persons
 from contracts.schema import coverage, emotions, rejections, sessions, sources, tracks
 from contracts.store import Row
 
@@ -47,15 +48,24 @@ def list_source_sessions(
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
+def list_recording_sessions(connection: sa.Connection, limit: int = 500) -> list[Row]:
+    """Return the newest sessions of recordings, each with its source's ``source`` (name)."""
+    query = sa.select(sessions, sources.c.name.label("source")).join(sources).where(sources.c.kind == "file")
+    query = query.order_by(sessions.c.started_at.desc(), sessions.c.session_id).limit(limit)
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
 def list_tracks_between(
     connection: sa.Connection, session_ids: Sequence[str], start_s: float = 0.0, end_s: float = math.inf
 ) -> list[Row]:
-    """Return the tracks of sessions that overlap a range of seconds, those with the most faces first."""
-    query = sa.select(tracks).where(tracks.c.session_id.in_(session_ids), tracks.c.end_s >= start_s)
-    if end_s < math.inf:
-        query = query.where(tracks.c.start_s <= end_s)
-    query = query.order_by(tracks.c.num_faces.desc(), tracks.c.session_id, tracks.c.track_id)
-    return [dict(row) for row in connection.execute(query).mappings()]
+    """Return the persons of sessions who are there in a range of seconds, those with the most faces first.
+
+    They are rows of the tracks table with a ``name`` (``contracts.persons``).
+    """
+    rows = [
+        row for row in list_all_persons(connection, session_ids) if row["end_s"] >= start_s and row["start_s"] <= end_s
+    ]
+    return sorted(rows, key=lambda row: (-row["num_faces"], row["session_id"], row["track_id"]))
 
 
 def find_duration(connection: sa.Connection, session: Row) -> float:
@@ -89,20 +99,22 @@ def read_points(
 ) -> list[Row]:
     """Return the points of a session's timeline between two moments, both included, by track and time.
 
-    ``track_ids`` gives each track points of its own; None puts all faces together, as ``TOGETHER``. No track has more
-    than ``max_points``. Where there are more rows, a point stands for all rows in ``find_bucket_s`` seconds (or in
-    ``bucket_s``, for several sessions in one picture): ``num_faces`` of them, ``num_uncertain`` with a confidence below
-    ``UNCERTAIN_BELOW``, between ``first_s`` and ``last_s``, at ``time_s`` on average. For each emotion and ``valence``
-    it has the mean under its name, and ``_min`` and ``_max``.
+    ``track_ids`` gives each person (``contracts.persons``) points of their own, under the track that they go by; None
+    puts all faces together, as ``TOGETHER``. No person has more than ``max_points``. Where there are more rows, a
+    point stands for all rows in ``find_bucket_s`` seconds (or in ``bucket_s``, for several sessions in one picture):
+    ``num_faces`` of them, ``num_uncertain`` with a confidence below ``UNCERTAIN_BELOW``, between ``first_s`` and
+    ``last_s``, at ``time_s`` on average. For each emotion and ``valence`` it has the mean under its name, and ``_min``
+    and ``_max``.
     """
-    within = select_within(session, start_s, end_s, track_ids)
+    persons = read_persons(connection, session["session_id"])
+    within = select_within(session, start_s, end_s, persons, track_ids)
     if bucket_s is None:
         # Counting stops as soon as there are too many.
         counted = sa.select(emotions.c.pts).where(within).limit(max_points + 1).subquery()
         is_few = connection.execute(sa.select(sa.func.count()).select_from(counted)).scalar_one() <= max_points
         bucket_s = 0.0 if is_few else find_bucket_s(end_s - start_s, max_points)
     key = _number_bucket(connection, bucket_s) if bucket_s else emotions.c.pts
-    track = sa.literal(TOGETHER) if track_ids is None else emotions.c.track_id
+    track = sa.literal(TOGETHER) if track_ids is None else persons.make_column(track_ids)
     # The database looks at each row once; the derived values are named below, so that they are computed once.
     rows = sa.select(
         track.label("track_id"), key.label("bucket"), emotions.c.time_s, *(emotions.c[name] for name in EMOTIONS),
@@ -193,9 +205,12 @@ def _number_bucket(connection: sa.Connection, bucket_s: float) -> sa.ColumnEleme
 
 
 def select_within(
-    session: Row, start_s: float, end_s: float, track_ids: Sequence[int] | None
+    session: Row, start_s: float, end_s: float, persons: Persons, track_ids: Sequence[int] | None
 ) -> sa.ColumnElement[bool]:
-    """Return the SQL condition for a session's rows between two moments; the key finds them where pts are known."""
+    """Return the SQL condition for a session's rows between two moments, of all persons (None) or of some.
+
+    The key finds them where pts are known.
+    """
     conditions = [
         emotions.c.session_id == session["session_id"], emotions.c.time_s >= start_s, emotions.c.time_s <= end_s
     ]  # fmt: skip
@@ -204,8 +219,11 @@ def select_within(
         bounds = (math.floor(start_s * ticks_per_s) - 1, math.ceil(end_s * ticks_per_s) + 1)
         conditions.append(emotions.c.pts.between(*(session["start_pts"] + bound for bound in bounds)))
     # Rows are kept by session, track and pts: without tracks, all of a session that runs for months would be looked at.
-    chosen = _select_tracks(session, start_s, end_s) if track_ids is None else track_ids
-    return sa.and_(*conditions, emotions.c.track_id.in_(chosen))
+    if track_ids is None:
+        conditions.append(emotions.c.track_id.in_(_select_tracks(session, start_s, end_s)))
+    else:
+        conditions.append(persons.select(track_ids))
+    return sa.and_(*conditions)
 
 
 def _select_tracks(session: Row, start_s: float, end_s: float) -> sa.CompoundSelect[int]:

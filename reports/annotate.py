@@ -16,9 +16,10 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Colorspace
 from av.video.stream import VideoStream
 
-from contracts import aliases, store
+from contracts import store
 from contracts.emotions import EMOTIONS
 from contracts.errors import SourceError
+from contracts.persons import read_persons
 from reports.output import replace_file
 from reports.overlay import Face, draw_faces
 from reports.video import Image, decode_frames, open_video, repair_times, to_image
@@ -117,11 +118,11 @@ def _to_frame(image: Image, pts: int, time_base: Fraction, stream: VideoStream) 
 
 
 def _iterate_rows(connection: sa.Connection, session_id: str) -> Iterator[_Row]:
-    persons = aliases.read_persons(connection, session_id)
+    persons = read_persons(connection, session_id)
     columns = ("track_id", "pts", "x1", "y1", "x2", "y2", *EMOTIONS)
     for rows in store.iterate_emotions(connection, session_id, columns):
         for track_id, pts, x1, y1, x2, y2, *probabilities in map(tuple, rows):
-            yield _Row(persons.get(track_id, track_id), pts, (x1, y1, x2, y2), tuple(probabilities))
+            yield _Row(persons.find(track_id, pts), pts, (x1, y1, x2, y2), tuple(probabilities))
 
 
 class _FaceTimeline:

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from contracts import aliases, store
+from contracts import store
 from contracts.emotions import EMOTIONS
 from contracts.ledger import ANALYSED
+from contracts.persons import list_persons, read_persons
 from reports.derived import Floats
 
 MAX_TRACKS = 6
@@ -22,7 +23,7 @@ _BREAK_INTERVALS = 2.5
 
 @dataclass(frozen=True)
 class TrackSeries:
-    """One track, or the tracks of one person (``contracts.aliases``), over time.
+    """One track, or the tracks of one person (``contracts.persons``), over time.
 
     ``times_s`` (N, growing, from the session's start) and ``probabilities`` (N x 7).
     """
@@ -51,13 +52,13 @@ def read_series(connection: sa.Connection, session_id: str, limit: int = MAX_TRA
 
     A track of more than 20,000 rows is averaged into as many bins of equal time while it is read, so memory is flat.
     """
-    persons = aliases.read_persons(connection, session_id)
-    tracks = find_shown_tracks(aliases.list_persons(connection, session_id), limit)
+    persons = read_persons(connection, session_id)
+    tracks = find_shown_tracks(list_persons(connection, session_id), limit)
     sums: dict[int, list[list[float]]] = {track["track_id"]: [] for track in tracks}
     bins = {track["track_id"]: (track["start_s"], _find_bin_s(track)) for track in tracks}
-    for rows in store.iterate_emotions(connection, session_id, ("track_id", "time_s", *EMOTIONS)):
-        for track_id, time_s, *probabilities in map(tuple, rows):
-            track_id = persons.get(track_id, track_id)
+    for rows in store.iterate_emotions(connection, session_id, ("track_id", "pts", "time_s", *EMOTIONS)):
+        for track_id, pts, time_s, *probabilities in map(tuple, rows):
+            track_id = persons.find(track_id, pts)
             if track_id not in sums:
                 continue
             start_s, bin_s = bins[track_id]

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import sqlalchemy as sa
 
-from contracts import aliases, store
+from contracts import store
 from contracts.emotions import EMOTIONS
 from contracts.ledger import Ledger
+from contracts.persons import list_persons, read_persons
 from reports.derived import derive
 from reports.output import replace_file
 
@@ -22,7 +23,7 @@ def build_summary(
 ) -> dict[str, Any]:
     """Return the summary of ``session`` (from ``store.read_session``) as plain JSON values.
 
-    Tracks of one person (``contracts.aliases``) are one. A track's ``valence`` is the mean over its rows of
+    Tracks of one person (``contracts.persons``) are one. A track's ``valence`` is the mean over its rows of
     ``compute_valence``, and ``dominant`` is the emotion with the largest mean probability; both are None for a track
     without rows. ``run_facts`` (wall_s, peak_memory_mb, ...) stand at the top level beside the rest.
     """
@@ -45,7 +46,7 @@ def build_summary(
                 "num_faces": track["num_faces"],
                 **means.get(track["track_id"], {"dominant": None, "mean": None, "valence": None}),
             }
-            for track in aliases.list_persons(connection, session["session_id"])
+            for track in list_persons(connection, session["session_id"])
         ],
         **run_facts,
     }
@@ -53,15 +54,14 @@ def build_summary(
 
 def _average_tracks(connection: sa.Connection, session_id: str) -> dict[int, dict[str, Any]]:
     """Return each person's dominant emotion, mean probabilities and mean valence."""
-    persons = aliases.read_persons(connection, session_id)
+    persons = read_persons(connection, session_id)
     totals: dict[int, np.ndarray[Any, np.dtype[np.float64]]] = {}
-    for rows in store.iterate_emotions(connection, session_id, ("track_id", *EMOTIONS), 10_000):
-        table = np.array(rows, dtype=np.float64)
-        track_ids, probabilities = table[:, 0].astype(int), table[:, 1:]
-        terms = np.column_stack([probabilities, derive(probabilities).valences, np.ones(len(table))])
-        for track_id in np.unique(track_ids).tolist():
-            person = persons.get(track_id, track_id)
-            totals.setdefault(person, np.zeros(_TOTALS))[:] += terms[track_ids == track_id].sum(axis=0)
+    for rows in store.iterate_emotions(connection, session_id, ("track_id", "pts", *EMOTIONS), 10_000):
+        probabilities = np.array([row[2:] for row in rows], dtype=np.float64)
+        person_ids = np.array([persons.find(track_id, pts) for track_id, pts, *_ in map(tuple, rows)])
+        terms = np.column_stack([probabilities, derive(probabilities).valences, np.ones(len(rows))])
+        for person_id in np.unique(person_ids).tolist():
+            totals.setdefault(person_id, np.zeros(_TOTALS))[:] += terms[person_ids == person_id].sum(axis=0)
     averages = {}
     for track_id, total in totals.items():
         *mean, valence = (total[:-1] / total[-1]).tolist()

@@ -10,9 +10,10 @@ import pyarrow as pa  # type: ignore[import-untyped]
 import sqlalchemy as sa
 from pyarrow import compute, csv, parquet
 
-from contracts import aliases, store
+from contracts import store
 from contracts.emotions import EMOTIONS
 from contracts.errors import OutputError, UsageError
+from contracts.persons import read_persons
 from reports.derived import derive
 from reports.output import explain_write_error, replace_file
 
@@ -41,10 +42,10 @@ def iterate_table(connection: sa.Connection, session: Mapping[str, Any]) -> Iter
     """Yield the rows of ``session`` (from ``store.read_session``) by time and track, in batches of ``SCHEMA``.
 
     ``time_s`` is in seconds from the session's start, ``pts`` in its time base, ``x1`` to ``y2`` in pixels of the
-    upright picture. ``joined_id`` is the same for all tracks of one person (``contracts.aliases``); a track that is
+    upright picture. ``joined_id`` is the same for all rows of one person (``contracts.persons``); a track that is
     joined to none has its own id there. Memory is that of one batch, however long the video.
     """
-    persons = aliases.read_persons(connection, session["session_id"])
+    persons = read_persons(connection, session["session_id"])
     columns = (*_STORED, "model_id")
     for rows in store.iterate_emotions(connection, session["session_id"], columns, _CHUNK):
         *stored, model_ids = zip(*rows, strict=True)
@@ -57,7 +58,10 @@ def iterate_table(connection: sa.Connection, session: Mapping[str, Any]) -> Iter
             derived.confidences,
             derived.valences,
             model_ids,
-            [persons.get(track_id, track_id) for track_id in stored[_STORED.index("track_id")]],
+            [
+                persons.find(*place)
+                for place in zip(stored[_STORED.index("track_id")], stored[_STORED.index("pts")], strict=True)
+            ],
         ]
         yield pa.record_batch(
             [pa.array(array, type=field.type) for array, field in zip(arrays, SCHEMA, strict=True)], schema=SCHEMA

@@ -12,8 +12,9 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from contracts import aliases, store
+from contracts import store
 from contracts.errors import SourceError
+from contracts.persons import list_persons, read_persons
 from reports.series import find_shown_tracks
 from reports.video import Image, decode_frames, open_video, to_image
 
@@ -54,8 +55,8 @@ def choose_moments(connection: sa.Connection, session_id: str, per_track: int) -
     evenly spaced. In each slot the face of the highest quality wins; one at the slot's edge must be twice as good as
     one in its middle.
     """
-    persons = aliases.read_persons(connection, session_id)
-    tracks = find_shown_tracks(aliases.list_persons(connection, session_id))
+    persons = read_persons(connection, session_id)
+    tracks = find_shown_tracks(list_persons(connection, session_id))
     if not tracks:
         return []
     duration_s = max(stretch["end_s"] for stretch in [*store.list_coverage(connection, session_id), *tracks]) or 1.0
@@ -67,7 +68,7 @@ def choose_moments(connection: sa.Connection, session_id: str, per_track: int) -
     columns = ("track_id", "pts", "time_s", "x1", "y1", "x2", "y2", "quality")
     for rows in store.iterate_emotions(connection, session_id, columns):
         for track_id, pts, time_s, x1, y1, x2, y2, quality in map(tuple, rows):
-            track_id = persons.get(track_id, track_id)
+            track_id = persons.find(track_id, pts)
             if track_id not in slots:
                 continue
             start_s, width_s, last = slots[track_id]

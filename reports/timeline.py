@@ -40,7 +40,7 @@ def draw_timeline(
     """Draw the timeline of ``session`` (from ``store.read_session``) as a PNG of 1600 pixels' width.
 
     ``series`` comes from ``read_series``, most faces first; the first six get a panel. ``coverage`` comes from
-    the store, ``tracks`` from ``aliases.list_persons``. Nothing is drawn over a gap: it is hatched and says why.
+    the store, ``tracks`` from ``persons.list_persons``. Nothing is drawn over a gap: it is hatched and says why.
 
     Raises:
         OutputError: the file cannot be written.

@@ -16,7 +16,7 @@ import redis
 import sqlalchemy as sa
 from make_videos import read_pictures, write_video
 
-from contracts import aliases, batches, jobs, ledger, part_sessions, parts, schema, store
+from contracts import aliases, batches, jobs, ledger, part_sessions, parts, persons, schema, store
 from contracts.boxes import compute_iou
 from contracts.database import read_transaction, write_transaction
 from contracts.emotions import EMOTIONS
@@ -229,8 +229,8 @@ def test_parts_have_the_faces_of_a_reading_in_one_go_and_one_person(sqlite_batch
     ious = [compute_iou(row[4:8], other[4:8]) for row, other in zip(found, whole, strict=True)]
     assert np.mean([iou >= 0.5 for iou in ious]) >= 0.99
     assert {row[0] for row in found} == {1, 100_001, 200_001, 300_001}
-    assert batch.read(aliases.read_persons) == {100_001: 1, 200_001: 1, 300_001: 1}
-    (person,) = batch.read(aliases.list_persons)
+    assert batch.read(persons.read_persons).joined == {100_001: 1, 200_001: 1, 300_001: 1}
+    (person,) = batch.read(persons.list_persons)
     assert (person["track_id"], person["num_faces"], person["start_s"]) == (1, 160, 0.0)
     coverage = batch.read(store.list_coverage)
     assert {row["state"] for row in coverage} == {ledger.ANALYSED}
@@ -511,7 +511,7 @@ def test_aliases_are_an_overlay_that_chains_and_circles_cannot_break(sqlite_engi
 
     write_transaction(sqlite_engine, write, 5.0)
     with read_transaction(sqlite_engine) as connection:
-        assert aliases.read_persons(connection, session_id) == {5: 3, 4: 3, 9: 8, 8: 8}
+        assert persons.read_persons(connection, session_id).joined == {5: 3, 4: 3, 9: 8, 8: 8}
     remove = lambda connection: aliases.remove_aliases(connection, session_id, "ann")  # noqa: E731
     write_transaction(sqlite_engine, remove, 5.0)
     with read_transaction(sqlite_engine) as connection:
