@@ -15,12 +15,16 @@ _SPACE_PX = 12
 
 
 class Canvas:
-    """``num_panels`` times rows of ``heights`` pixels, a title's height above each panel; rows are counted from 1."""
+    """``num_panels`` times rows of ``heights`` pixels, a title's height above each panel; rows are counted from 1.
 
-    def __init__(self, num_panels: int, heights: Sequence[int], theme: Theme) -> None:
+    Above them all is a ``lane`` of ``lane_px`` pixels for what concerns every panel: one more row, after the others.
+    """
+
+    def __init__(self, num_panels: int, heights: Sequence[int], theme: Theme, lane_px: int = 0) -> None:
         panel_px = TITLE_PX + sum(heights) + _SPACE_PX * (len(heights) - 1)
-        inner_px = panel_px * max(1, num_panels)
+        inner_px = panel_px * max(1, num_panels) + lane_px
         self.num_rows = max(1, num_panels) * len(heights)
+        self.lane = self.num_rows + 1
         self._traces: list[dict[str, Any]] = []
         self._layout: dict[str, Any] = {
             "height": inner_px + AXIS_PX, "margin": {"l": 48, "r": 14, "t": 0, "b": AXIS_PX}, "annotations": [],
@@ -33,7 +37,9 @@ class Canvas:
                 "align": "left",
             },
         }  # fmt: skip
-        top_px = 0.0
+        top_px = float(lane_px)
+        if lane_px:
+            self._add_axes(self.lane, [1 - lane_px / inner_px, 1], theme)
         for row in range(1, self.num_rows + 1):
             part = (row - 1) % len(heights)
             top_px += _SPACE_PX if part else TITLE_PX
@@ -83,9 +89,9 @@ class Canvas:
             }
         )  # fmt: skip
 
-    def mark(self, x: Any, colour: str) -> None:
+    def mark(self, x: Any, colour: str, dash: str = "dot") -> None:
         """Mark a moment by a line through all rows."""
-        pen = {"color": colour, "width": 1.5, "dash": "dot"}
+        pen = {"color": colour, "width": 1.5, "dash": dash}
         self._layout["shapes"].append(
             {"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1, "line": pen}
         )

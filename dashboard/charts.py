@@ -16,8 +16,10 @@ from contracts.emotions import COLOURS, EMOTIONS
 from dashboard.axis import TimeAxis
 from dashboard.canvas import Canvas
 from dashboard.hovers import add_hover
+from dashboard.marks import Mark, draw_marks, find_lane_px, stack_marks
 from dashboard.panels import Panel, average
 from dashboard.shapes import boxes, fade, find_stretches, line, outline
+from dashboard.texts import to_html
 from dashboard.theme import Theme
 
 Style = Literal["area", "lines"]
@@ -38,16 +40,18 @@ def draw_timeline(
     style: Style = "area",
     with_valence: bool = True,
     moment: float | None = None,
+    marks: Sequence[Mark] = (),
     is_picking: bool = False,
 ) -> go.Figure:
     """Draw ``panels`` below each other over one axis of time.
 
-    ``start``, ``end`` and ``moment`` (marked by a line) are in the panels' seconds, which a ``zone`` shows as
-    wall-clock times. Nothing in the figure zooms by itself: dragging selects a stretch of time, or, where
-    ``is_picking``, a click selects a moment.
+    ``start``, ``end``, ``moment`` (marked by a line) and the ``marks`` above the panels are in the panels' seconds,
+    which a ``zone`` shows as wall-clock times. Nothing in the figure zooms by itself: dragging selects a stretch of
+    time, or, where ``is_picking``, a click selects a moment.
     """
     heights = [RIBBON_PX, AREA_PX, VALENCE_PX] if with_valence else [RIBBON_PX, AREA_PX]
-    canvas, axis = Canvas(len(panels), heights, theme), TimeAxis(zone)
+    lane = stack_marks(marks, start, end)
+    canvas, axis = Canvas(len(panels), heights, theme, find_lane_px(lane)), TimeAxis(zone)
     for index, panel in enumerate(panels):
         row = 1 + index * len(heights)
         canvas.write_title(row, _make_title(panel, theme))
@@ -66,6 +70,7 @@ def draw_timeline(
         add_hover(canvas, row + 1, panel, axis, is_picking)
         _style_rows(canvas, row, with_valence, theme)
     axis.apply(canvas, start, end)
+    draw_marks(canvas, lane, axis, start, end, theme)
     if moment is not None and start <= moment <= end:
         canvas.mark(axis.place(moment), theme.ink)
     return canvas.make_figure(**({"dragmode": False} if is_picking else {}))
@@ -89,7 +94,7 @@ def _make_title(panel: Panel, theme: Theme) -> str:
         number = int(panel.points["num_faces"].sum())
         strongest = ", ".join(f"{value:.0%} {name}" for name, value in mean.head(2).items())
         facts = f"{number:,} {'row' if number == 1 else 'rows'}   ·   on average {strongest}"
-    return f"<b>{panel.name}</b>   <span style='color:{theme.quiet}'>{facts}</span>"
+    return f"<b>{to_html(panel.name)}</b>   <span style='color:{theme.quiet}'>{facts}</span>"
 
 
 def _add_area(canvas: Canvas, row: int, panel: Panel, axis: TimeAxis) -> None:

@@ -10,7 +10,6 @@ import streamlit as st
 
 from dashboard import queries
 from dashboard.panels import iterate_rows
-from dashboard.summing import name_track
 from dashboard.texts import tell_duration, tell_moment, to_line
 
 CAMERA = "camera"
@@ -59,15 +58,19 @@ def choose_tracks(session_id: str) -> tuple[int, ...] | None:
     """Let the visitor choose faces of a session; None stands for all of them together."""
     tracks = queries.list_tracks(session_id)
     rows = {int(row.track_id): row for row in iterate_rows(tracks)}
-    asked = [int(one) for one in st.query_params.get("faces", "").split(",") if one.isdigit() and int(one) in rows]
+    asked = [int(one) for one in st.query_params.get("faces", "").split(",") if one.isdigit()]
+    key = f"faces-{session_id}"
+    shown = [one for one in st.session_state.get(key, asked) if one in rows]
+    is_new = key not in st.session_state
+    # A face that was merged with another is there no more.
+    st.session_state[key] = (shown or (list(rows)[:DEFAULT_FACES] if is_new else []))[: queries.MAX_FACES]
     chosen = st.multiselect(
         "Faces",
         list(rows),
-        default=(asked or list(rows)[:DEFAULT_FACES])[: queries.MAX_FACES],
         max_selections=queries.MAX_FACES,
-        format_func=lambda one: f"Face {one} ({rows[one].num_faces:,} rows)",
+        format_func=lambda one: f"{to_line(rows[one].name)} ({rows[one].num_faces:,} rows)",
         placeholder="All faces together",
-        key=f"faces-{session_id}",
+        key=key,
     )
     _set_parameter("faces", ",".join(map(str, chosen)))
     return tuple(chosen) or None
@@ -140,7 +143,7 @@ def _read_moment(name: str, zone: ZoneInfo) -> datetime | None:
 
 def _tell_face(face: Any, zone: ZoneInfo) -> str:
     seen = f"{tell_moment(face.start_at, zone, with_date=False)}, {tell_duration(face.end_at - face.start_at)}"
-    return f"{name_track(face.track_id, face.session_id)} ({seen})"
+    return f"{to_line(face.name)} ({seen})"
 
 
 def _find_index(options: list[str], parameter: str) -> int:

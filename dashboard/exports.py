@@ -23,6 +23,8 @@ from dashboard.services import open_services
 # A visitor waits for it.
 _RETRY_S = 3.0
 
+_FORMULAS = ("=", "+", "-", "@", "\t", "\r")
+
 
 def make_table(panels: Sequence[Panel], zone: ZoneInfo | None) -> pd.DataFrame:
     """Return the points of panels as a table: one row a point, with its face and time (wall-clock for a ``zone``)."""
@@ -105,12 +107,21 @@ def to_parquet(table: pd.DataFrame, about: Mapping[str, Any]) -> bytes:
     return buffer.getvalue()
 
 
+def guard_cell(text: str) -> str:
+    """Return ``text`` so that no spreadsheet runs it: one that begins like a formula gets an apostrophe before it."""
+    return f"'{text}" if text.lstrip("'").startswith(_FORMULAS) else text
+
+
+def unguard_cell(text: str) -> str:
+    """Return ``text`` without the apostrophe of ``guard_cell``."""
+    return text[1:] if text.startswith("'") and text.lstrip("'").startswith(_FORMULAS) else text
+
+
 def _add_origin(table: pd.DataFrame, about: Mapping[str, Any]) -> pd.DataFrame:
-    source = str(about["source"])
-    # A spreadsheet would run a cell that begins like a formula.
-    source = f"'{source}" if source[:1] in ("=", "+", "-", "@", "\t", "\r") else source
+    words = [name for name in ("face", "strip") if name in table]
+    table = table.assign(**{name: table[name].map(guard_cell) for name in words})
     return table.assign(
-        source=source,
+        source=guard_cell(str(about["source"])),
         session=about["session_id"],
         model=about["model_id"],
         settings=json.dumps(about["settings"], sort_keys=True),

@@ -4,7 +4,7 @@ Caches hold a bounded number of answers for all visitors together; each visitor'
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -17,11 +17,13 @@ from contracts.clocks import SessionClock
 from contracts.database import read_transaction
 from contracts.emotions import EMOTIONS, find_label
 from contracts.overview import Overview, read_overview
+from contracts.persons import NOBODY, Persons, read_all_persons, read_persons
 from dashboard.asking import query
 from dashboard.fleet import Recent, make_wall
 from dashboard.identity import OPERATOR, VIEWER, require
 from dashboard.panels import Panel, make_panel
 from dashboard.services import open_redis, open_services
+from dashboard.stretches import find_stretches, make_clocks
 from dashboard.summing import Part, Summary, make_summary, name_track
 from reports.series import Gap, find_gaps
 
@@ -70,10 +72,10 @@ def read_session(session_id: str) -> dict[str, Any]:
 
 @query(VIEWER, ttl=FRESH_S, max_entries=64)
 def list_tracks(session_id: str) -> pd.DataFrame:
-    """Return a session's faces, those seen most first: track_id, num_faces, start_s, end_s."""
+    """Return a session's faces, those seen most first: track_id, name, num_faces, start_s, end_s."""
     with _read() as connection:
         rows = timelines.list_tracks_between(connection, [session_id])
-    return pd.DataFrame(rows, columns=["track_id", "num_faces", "start_s", "end_s"])
+    return pd.DataFrame(rows, columns=["track_id", "name", "num_faces", "start_s", "end_s"])
 
 
 @query(VIEWER, ttl=FRESH_S, max_entries=128)
@@ -83,7 +85,8 @@ def read_recording(session_id: str, track_ids: tuple[int, ...] | None, start_s: 
         session = store.read_session(connection, session_id)
         gaps = find_gaps(timelines.list_coverage_between(connection, session_id, start_s, end_s))
         rows = timelines.read_points(connection, session, start_s, end_s, track_ids)
-    names = {timelines.TOGETHER: "All faces"} if track_ids is None else {one: f"Face {one}" for one in track_ids}
+        persons = read_persons(connection, session_id)
+    names = {one: name_track(one, persons=persons) for one in track_ids or (timelines.TOGETHER,)}
     return [
         make_panel(name, [row for row in rows if row["track_id"] == track_id], gaps, start_s, end_s)
         for track_id, name in names.items()
@@ -98,12 +101,13 @@ def list_camera_faces(source_id: str, start_at: float, end_at: float) -> pd.Data
     """
     with _read() as connection:
         sessions = timelines.list_source_sessions(connection, source_id, start_at, end_at)
-        clocks = _make_clocks(connection, sessions)
+        clocks = make_clocks(connection, sessions)
         rows = timelines.list_tracks_between(connection, list(clocks))
     faces = [
         {
             "session_id": row["session_id"],
             "track_id": row["track_id"],
+            "name": f"{row['name']} of {row['session_id'][-4:]}",
             "num_faces": row["num_faces"],
             "start_at": float(clocks[row["session_id"]].to_wall(row["start_s"])),
             "end_at": float(clocks[row["session_id"]].to_wall(row["end_s"])),
@@ -111,7 +115,7 @@ def list_camera_faces(source_id: str, start_at: float, end_at: float) -> pd.Data
         for row in rows
     ]
     seen = [face for face in faces if face["end_at"] >= start_at and face["start_at"] <= end_at][: 4 * MAX_FACES]
-    return pd.DataFrame(seen, columns=["session_id", "track_id", "num_faces", "start_at", "end_at"])
+    return pd.DataFrame(seen, columns=["session_id", "track_id", "name", "num_faces", "start_at", "end_at"])
 
 
 @query(VIEWER, ttl=FRESH_S, max_entries=64)
@@ -124,21 +128,19 @@ def read_camera(
     """
     with _read() as connection:
         sessions = timelines.list_source_sessions(connection, source_id, start_at, end_at)
-        clocks = _make_clocks(connection, sessions)
+        clocks = make_clocks(connection, sessions)
         gaps = _list_camera_gaps(connection, source_id, sessions, clocks, start_at, end_at)
         bucket_s = timelines.find_bucket_s(end_at - start_at)
+        persons = read_all_persons(connection, list(clocks))
         rows: dict[tuple[str, int] | None, list[store.Row]] = {key: [] for key in faces or (None,)}
-        for session, tracks, start_s, end_s in _find_stretches(sessions, clocks, faces, start_at, end_at):
+        for session, tracks, start_s, end_s in find_stretches(sessions, clocks, faces, start_at, end_at):
             session_id, clock = session["session_id"], clocks[session["session_id"]]
             points = timelines.read_points(connection, session, start_s, end_s, tracks, bucket_s=bucket_s)
             for point in points:
                 walls = {name: float(clock.to_wall(point[name])) for name in ("time_s", "first_s", "last_s")}
                 key = None if faces is None else (session_id, point["track_id"])
                 rows[key].append({**point, **walls})
-    return [
-        make_panel("All faces" if key is None else name_track(key[1], key[0]), points, gaps, start_at, end_at)
-        for key, points in rows.items()
-    ]
+    return [make_panel(_name_face(key, persons), points, gaps, start_at, end_at) for key, points in rows.items()]
 
 
 @query(VIEWER, ttl=_SUMMARY_FRESH_S, max_entries=32, spinner="Summing up …")
@@ -156,17 +158,14 @@ def sum_camera(source_id: str, faces: tuple[tuple[str, int], ...] | None, start_
     """Return what a camera saw between two moments, for each of the faces or for all of them together."""
     with _read() as connection:
         sessions = timelines.list_source_sessions(connection, source_id, start_at, end_at)
-        clocks = _make_clocks(connection, sessions)
+        clocks = make_clocks(connection, sessions)
         gaps = _list_camera_gaps(connection, source_id, sessions, clocks, start_at, end_at)
         parts = []
-        for session, tracks, start_s, end_s in _find_stretches(sessions, clocks, faces, start_at, end_at):
+        for session, tracks, start_s, end_s in find_stretches(sessions, clocks, faces, start_at, end_at):
             part = _read_part(connection, session, start_s, end_s, tracks)
-            clock = clocks[session["session_id"]]
-            parts.append(
-                part._replace(
-                    name=partial(name_track, session_id=session["session_id"]), place=partial(_to_wall, clock)
-                )
-            )
+            session_id, clock = session["session_id"], clocks[session["session_id"]]
+            name = partial(name_track, session_id=session_id, persons=read_persons(connection, session_id))
+            parts.append(part._replace(name=name, place=partial(_to_wall, clock)))
     return make_summary(parts, gaps, start_at, end_at)
 
 
@@ -179,7 +178,7 @@ def _read_part(
         summaries.read_transitions(*asked),
         summaries.read_episodes(*asked),
         summaries.read_quality(*asked),
-        name_track,
+        partial(name_track, persons=read_persons(connection, session["session_id"])),
         float,
     )
 
@@ -232,31 +231,15 @@ def count_rejected() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["reason", "sequences", "faces", "sessions"])
 
 
+def _name_face(face: tuple[str, int] | None, persons: Mapping[str, Persons]) -> str:
+    if face is None:
+        return name_track(timelines.TOGETHER)
+    session_id, track_id = face
+    return name_track(track_id, session_id, persons.get(session_id, NOBODY))
+
+
 def _to_wall(clock: SessionClock, time_s: float) -> float:
     return float(clock.to_wall(time_s))
-
-
-def _make_clocks(connection: sa.Connection, sessions: Sequence[store.Row]) -> dict[str, SessionClock]:
-    return {
-        one["session_id"]: SessionClock(one, camera_sessions.list_anchors(connection, one["session_id"]))
-        for one in sessions
-    }
-
-
-def _find_stretches(
-    sessions: Sequence[store.Row],
-    clocks: dict[str, SessionClock],
-    faces: tuple[tuple[str, int], ...] | None,
-    start_at: float,
-    end_at: float,
-) -> Iterator[tuple[store.Row, list[int] | None, float, float]]:
-    """Yield the sessions between two moments, the oldest first, with the tracks to read and the stretch in seconds."""
-    for session in reversed(sessions):
-        session_id = session["session_id"]
-        tracks = None if faces is None else [track for of_session, track in faces if of_session == session_id]
-        start_s, end_s = (float(moment) for moment in clocks[session_id].to_session([start_at, end_at]))
-        if tracks != [] and end_s >= 0:
-            yield session, tracks, max(0.0, start_s), end_s
 
 
 def _list_camera_gaps(

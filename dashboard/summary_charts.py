@@ -5,6 +5,7 @@ import plotly.graph_objects as go
 
 from contracts.emotions import COLOURS, EMOTIONS
 from dashboard.charts import DARK_INK
+from dashboard.texts import to_html
 from dashboard.theme import Theme
 
 _BAR_PX = 42
@@ -12,6 +13,7 @@ _BAR_PX = 42
 
 def draw_shares(shares: pd.DataFrame, theme: Theme) -> go.Figure:
     """Draw a bar for each face: its time by emotion, the larger shares with their names."""
+    shares = shares.assign(face=shares["face"].map(to_html))
     faces = list(dict.fromkeys(shares["face"]))
     figure = _make_figure(_BAR_PX * max(1, len(faces)) + 40, theme)
     for name in EMOTIONS:

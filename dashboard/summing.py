@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from contracts.emotions import EMOTIONS
+from contracts.persons import NOBODY, Persons
 from contracts.store import Row
 from contracts.timelines import TOGETHER
 from reports.series import Gap
@@ -46,9 +47,9 @@ def make_summary(parts: Sequence[Part], gaps: Sequence[Gap], start: float, end: 
                    _cover(gaps, start, end))  # fmt: skip
 
 
-def name_track(track_id: int, session_id: str = "") -> str:
+def name_track(track_id: int, session_id: str = "", persons: Persons = NOBODY) -> str:
     """Return what a face is called; where several sessions count theirs from 1, with the end of its session's id."""
-    name = "All faces" if track_id == TOGETHER else f"Face {track_id}"
+    name = "All faces" if track_id == TOGETHER else persons.name(track_id)
     return f"{name} of {session_id[-4:]}" if session_id and track_id != TOGETHER else name
 
 

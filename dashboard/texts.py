@@ -1,5 +1,6 @@
 """Words on pages: what strangers wrote is shown as it is, never read as Markdown or HTML."""
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -9,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from contracts.errors import EmotraceError
+from contracts.errors import EmotraceError, UsageError
 from contracts.ledger import REASON_TEXTS
 from contracts.settings import hide_credentials
 from reports.panel_frame import format_clock
@@ -45,6 +46,11 @@ def to_markdown(text: str, limit: int = MAX_LENGTH) -> str:
     return _MARKUP.sub(r"\\\1", to_line(text, limit))
 
 
+def to_html(text: str, limit: int = MAX_LENGTH) -> str:
+    """Return ``text`` as one line that HTML, and charts, which read tags and entities, show as it is."""
+    return html.escape(to_line(text, limit), quote=False)
+
+
 def tell_state(state: str) -> str:
     """Return the words for a state of frames, of a camera or of a session's end."""
     return _STATES.get(state, to_line(state.replace("_", " ")))
@@ -59,9 +65,19 @@ def tell_seconds(seconds: float) -> str:
     return format_clock(seconds, with_hours=True)
 
 
+def find_zone() -> ZoneInfo:
+    """Return the time zone of the visitor's browser."""
+    return ZoneInfo(st.context.timezone or "UTC")
+
+
 def tell_moment(at: float, zone: ZoneInfo, with_date: bool = True) -> str:
     """Return a moment in seconds since 1970 by the clocks of ``zone``."""
     return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M:%S" if with_date else "%H:%M:%S")
+
+
+def tell_place(moment: float, zone: ZoneInfo | None) -> str:
+    """Return a moment of a recording, or (with a ``zone``) one in seconds since 1970."""
+    return tell_seconds(moment) if zone is None else tell_moment(moment, zone)
 
 
 def tell_duration(seconds: float) -> str:
@@ -73,6 +89,22 @@ def tell_duration(seconds: float) -> str:
     if seconds < 2 * 86400:
         return f"{seconds // 3600:.0f} h {seconds % 3600 // 60:.0f} min"
     return f"{seconds / 86400:.0f} d"
+
+
+@contextmanager
+def keep_errors(key: str) -> Iterator[None]:
+    """Keep what went wrong on purpose for ``show_kept_error``: a callback's page is drawn after it."""
+    try:
+        yield
+    except EmotraceError as error:
+        st.session_state[f"error-{key}"] = str(error)
+
+
+def show_kept_error(key: str) -> None:
+    """Show what went wrong in the callback before, once."""
+    with show_errors():
+        if f"error-{key}" in st.session_state:
+            raise UsageError(st.session_state.pop(f"error-{key}"))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from conftest import RunEmotrace
 from dashboard_process import run_dashboard
 from timeline_rows import add_track, make_probabilities, make_session
 
-from contracts import audits
+from contracts import audits, markers
 from contracts.database import open_database, read_transaction
 from contracts.emotions import EMOTIONS
 from contracts.schema import emotions
@@ -116,6 +116,34 @@ def test_a_hostile_name_is_text_in_a_browser(dashboard: str, database_url: str, 
         page.wait_for_selector(CHART)
         assert page.get_by_role("combobox", name="Source").first.input_value().startswith(HOSTILE[:40])
         assert page.title() != "hacked"
+
+
+def test_an_analyst_marks_a_span_and_names_a_face(dashboard: str, database_url: str, page: "sync_api.Page") -> None:
+    engine = open_database(database_url)
+    with engine.begin() as connection:
+        session = make_session(connection, duration_s=10.0)
+        ticks = pd.RangeIndex(0, 10_000, 100).to_numpy()
+        add_track(connection, session["session_id"], 1, ticks, make_probabilities(len(ticks)))
+    page.goto(dashboard)
+    page.wait_for_selector(CHART)
+    page.get_by_role("button", name="Mark what is shown").click()
+    page.get_by_role("textbox", name="Name").first.fill("braking")
+    page.get_by_role("button", name="Save").click()
+    drawn = page.locator(".js-plotly-plot text", has_text="braking")
+    drawn.first.wait_for()
+    with read_transaction(engine) as connection:
+        (row,) = markers.list_markers(connection, session["source_id"], session["session_id"])
+    assert (row["name"], row["start"], row["end"]) == ("braking", 0.0, 10.0)
+    assert f"marker={row['marker_id']}" in page.url
+    page.get_by_text("Names of faces, merging, splitting").click()
+    page.get_by_role("textbox", name="Name").fill(HOSTILE[:70])
+    page.get_by_role("button", name="Rename").click()
+    page.locator(".js-plotly-plot text", has_text="<img src=x").first.wait_for()
+    page.goto(page.url)  # the address opens the marker again
+    drawn.first.wait_for()
+    assert page.get_by_role("combobox", name="1 marker").input_value().startswith("braking")
+    assert page.title() != "hacked"
+    engine.dispose()
 
 
 def test_a_link_opens_any_page_at_first(dashboard: str, page: "sync_api.Page") -> None:

@@ -10,7 +10,7 @@ import streamlit as st
 from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW
 from dashboard import choosing, exports, queries, summary_charts
 from dashboard.summing import Summary
-from dashboard.texts import show_errors, tell_duration, tell_state, to_markdown
+from dashboard.texts import show_errors, tell_duration, tell_state, to_line, to_markdown
 from dashboard.theme import find_theme
 
 _CHART = {"displayModeBar": False}
@@ -56,7 +56,7 @@ def _show_shares(summary: Summary, about: Mapping[str, Any]) -> None:
     st.subheader("Time per emotion")
     strongest = summary.shares.sort_values("share", ascending=False).groupby("face", sort=False).head(2)
     words = "; ".join(
-        f"{face}: "
+        f"{to_line(str(face))}: "
         + ", ".join(f"{label} {share:.0%}" for label, share in zip(rows["label"], rows["share"], strict=True))
         for face, rows in strongest.groupby("face", sort=False)
     )

@@ -7,11 +7,13 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from contracts.emotions import COLOURS, EMOTIONS, UNCERTAIN_BELOW
-from dashboard import charts, choosing, exports, queries
+from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW
+from dashboard import charts, choosing, exports, marking, person_editing, queries
 from dashboard.axis import read_place
+from dashboard.legend import show_legend
 from dashboard.panels import Panel, average
-from dashboard.texts import show_errors, tell_duration, tell_moment, tell_seconds, to_markdown
+from dashboard.scopes import Scope
+from dashboard.texts import show_errors, tell_duration, tell_place, to_line, to_markdown
 from dashboard.theme import find_theme
 from dashboard.viewing import View, read_view, set_view, show_controls
 
@@ -52,11 +54,13 @@ def _show_recording(session: dict[str, Any]) -> None:
     facts = [tell_duration(session["duration_s"]), session["status"], f"model {session['model_id']}"]
     st.caption(to_markdown("   ·   ".join(facts), 200))
     key = session_id
+    faces = None if tracks is None else tuple((session_id, track) for track in tracks)
+    scope = Scope(session["source_id"], session_id, faces, None)
 
     def show() -> None:
         with show_errors():
             _show_chart(
-                key, bounds, lambda start, end: queries.read_recording(session_id, tracks, start, end), None, session
+                key, bounds, lambda start, end: queries.read_recording(session_id, tracks, start, end), scope, session
             )
 
     st.fragment(show)()
@@ -79,16 +83,18 @@ def _show_camera(source: Any, zone: ZoneInfo) -> None:
                 f"{source.source_id}-{name}",
                 bounds,
                 lambda start, end: queries.read_camera(source.source_id, faces, start, end),
-                zone,
+                Scope(source.source_id, None, faces, zone),
                 about,
             )
 
     st.fragment(show, run_every=queries.FRESH_S if is_live else None)()
 
 
-def _show_chart(key: str, bounds: View, read: ReadPanels, zone: ZoneInfo | None, about: dict[str, Any]) -> None:
-    """Draw the chart under ``key`` with all that belongs to it; ``zone`` is that of wall-clock times."""
-    view = read_view(key, bounds)
+def _show_chart(key: str, bounds: View, read: ReadPanels, scope: Scope, about: dict[str, Any]) -> None:
+    """Draw the chart under ``key`` with all that belongs to it, and the markers of ``scope``."""
+    markers = marking.read_markers(scope, bounds)
+    marking.follow_link(key, markers, bounds)
+    view, zone = read_view(key, bounds), scope.zone
     with st.container(horizontal=True, vertical_alignment="bottom"):
         style = st.segmented_control(
             "Probabilities", charts.STYLES, default="area", required=True, key="style", label_visibility="collapsed"
@@ -100,11 +106,11 @@ def _show_chart(key: str, bounds: View, read: ReadPanels, zone: ZoneInfo | None,
     with st.container(horizontal=True):
         show_controls(key, view, bounds)
     panels = read(view.start, view.end)
-    _show_legend()
+    show_legend()
     moment = st.session_state.get(f"moment-{key}")
     figure = charts.draw_timeline(
         panels, view.start, view.end, theme=find_theme(), zone=zone, style=style or "area", with_valence=with_valence,
-        moment=moment, is_picking=is_picking,
+        moment=moment, marks=marking.make_marks(markers), is_picking=is_picking,
     )  # fmt: skip
     chart_key = f"chart-{key}-{view.start:.3f}-{view.end:.3f}"  # of its own, so that it begins without a selection
     st.plotly_chart(
@@ -114,7 +120,7 @@ def _show_chart(key: str, bounds: View, read: ReadPanels, zone: ZoneInfo | None,
         on_select=lambda: _follow_selection(chart_key, key, view, bounds, zone),
         selection_mode=("box", "points"),
         config={"displayModeBar": False},
-        alt=_describe(panels),
+        alt=_describe(panels, markers),
     )
     _tell_resolution(panels, view, zone)
     if moment is not None and view.start <= moment <= view.end:
@@ -123,6 +129,15 @@ def _show_chart(key: str, bounds: View, read: ReadPanels, zone: ZoneInfo | None,
     with st.expander("Table of these numbers"):
         st.dataframe(table, hide_index=True, column_config=exports.describe_columns(table))
     exports.offer(table, about, key)
+    marking.show_markers(key, scope, markers, view, bounds, moment, about)
+    session_ids = [scope.session_id] if scope.session_id else _list_camera_sessions(scope.source_id, bounds)
+    person_editing.show_editing(key, session_ids, zone, moment)
+
+
+def _list_camera_sessions(source_id: str, bounds: View) -> list[str]:
+    """Return the sessions in which a camera saw faces, the newest first."""
+    faces = queries.list_camera_faces(source_id, bounds.start, bounds.end)
+    return sorted(faces["session_id"].unique(), reverse=True)
 
 
 def _follow_selection(chart_key: str, key: str, view: View, bounds: View, zone: ZoneInfo | None) -> None:
@@ -137,22 +152,11 @@ def _follow_selection(chart_key: str, key: str, view: View, bounds: View, zone: 
         st.session_state[f"moment-{key}"] = read_place(selection["points"][0]["x"], zone)
 
 
-def _show_legend() -> None:
-    """Show the emotions' colours; each chart's ribbon and hover say their names again."""
-    swatch = "display:inline-block;width:0.8em;height:0.8em;border-radius:2px;margin-right:0.4em"
-    entries = "".join(
-        f"<span style='margin-right:1.1em;white-space:nowrap'><span style='{swatch};background:{COLOURS[name]}'></span>"
-        f"{name}</span>"
-        for name in EMOTIONS
-    )
-    st.html(f"<div role='note' aria-label='Colours of the emotions' style='font-size:0.9em'>{entries}</div>")
-
-
 def _tell_resolution(panels: Sequence[Panel], view: View, zone: ZoneInfo | None) -> None:
     """Say what a point of the chart stands for, and how to look closer."""
     points = [panel.points for panel in panels if len(panel.points)]
     most = max((int(one["num_faces"].max()) for one in points), default=0)
-    shown = f"{_tell(view.start, zone)} to {_tell(view.end, zone)}"
+    shown = f"{tell_place(view.start, zone)} to {tell_place(view.end, zone)}"
     stands = (
         f"each point stands for up to {most} rows; ▲ marks peaks that their mean hides"
         if most > 1
@@ -173,27 +177,25 @@ def _show_moment(key: str, panels: Sequence[Panel], moment: float, zone: ZoneInf
             distances = (panel.points["time_s"] - moment).abs()
             nearest.append(panel._replace(points=panel.points.loc[[distances.idxmin()]]))
     with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**Moment {to_markdown(_tell(moment, zone))}**")
+        st.markdown(f"**Moment {to_markdown(tell_place(moment, zone))}**")
         st.button("Clear", key=f"clear-{key}", on_click=lambda: st.session_state.pop(f"moment-{key}", None))
     if nearest:
         table = exports.make_table(nearest, zone)
         st.dataframe(table, hide_index=True, column_config=exports.describe_columns(table))
 
 
-def _tell(moment: float, zone: ZoneInfo | None) -> str:
-    return tell_seconds(moment) if zone is None else tell_moment(moment, zone)
-
-
-def _describe(panels: Sequence[Panel]) -> str:
+def _describe(panels: Sequence[Panel], markers: Sequence[Any]) -> str:
     """Return the chart in words, for those who do not see it."""
     sentences = []
     for panel in panels:
         if len(panel.points):
             mean = average(panel.points)[list(EMOTIONS)].sort_values(ascending=False)
             told = ", ".join(f"{name} {value:.0%}" for name, value in mean.head(3).items())
-            sentences.append(f"{panel.name}: on average {told}; {len(panel.gaps)} gaps.")
+            sentences.append(f"{to_line(panel.name)}: on average {told}; {len(panel.gaps)} gaps.")
         else:
-            sentences.append(f"{panel.name}: no results.")
+            sentences.append(f"{to_line(panel.name)}: no results.")
+    if markers:
+        sentences.append(f"{len(markers)} markers are listed below.")
     return "Emotion timeline. " + " ".join(sentences) + " The numbers are in the table below."
 
 
