@@ -22,6 +22,7 @@ page = st.navigation(
     {
         "Analysts": [
             st.Page("views/timeline.py", title="Timeline", icon=":material/timeline:", default=True),
+            st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
             st.Page("views/summary.py", title="Summary", icon=":material/donut_small:"),
         ],
         "Operators": [

@@ -25,6 +25,7 @@ class Canvas:
         inner_px = panel_px * max(1, num_panels) + lane_px
         self.num_rows = max(1, num_panels) * len(heights)
         self.lane = self.num_rows + 1
+        self._lane_height = lane_px / inner_px
         self._traces: list[dict[str, Any]] = []
         self._layout: dict[str, Any] = {
             "height": inner_px + AXIS_PX, "margin": {"l": 48, "r": 14, "t": 0, "b": AXIS_PX}, "annotations": [],
@@ -39,7 +40,7 @@ class Canvas:
         }  # fmt: skip
         top_px = float(lane_px)
         if lane_px:
-            self._add_axes(self.lane, [1 - lane_px / inner_px, 1], theme)
+            self._add_axes(self.lane, [1 - self._lane_height, 1], theme)
         for row in range(1, self.num_rows + 1):
             part = (row - 1) % len(heights)
             top_px += _SPACE_PX if part else TITLE_PX
@@ -89,11 +90,12 @@ class Canvas:
             }
         )  # fmt: skip
 
-    def mark(self, x: Any, colour: str, dash: str = "dot") -> None:
-        """Mark a moment by a line through all rows."""
+    def mark(self, x: Any, colour: str, dash: str = "dot", lane_share: float = 0.0) -> None:
+        """Mark a moment by a line through all rows, from the top or from a share of the lane's height down."""
         pen = {"color": colour, "width": 1.5, "dash": dash}
+        top = 1 - self._lane_height * lane_share
         self._layout["shapes"].append(
-            {"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": 1, "line": pen}
+            {"type": "line", "xref": "x", "yref": "paper", "x0": x, "x1": x, "y0": 0, "y1": top, "line": pen}
         )
 
     def make_figure(self, **layout: Any) -> go.Figure:

@@ -27,6 +27,7 @@ STYLES: tuple[Style, ...] = ("area", "lines")
 RIBBON_PX, AREA_PX, VALENCE_PX = 20, 170, 64
 # Lines are told apart by their dashes too.
 _DASHES = {"disgust": "dashdot", "fear": "dash", "sad": "dot", "surprise": "longdash", "neutral": "longdashdot"}
+_SHORT_NAME = 32  # in a narrow chart
 DARK_INK = ("angry", "happy", "surprise", "neutral")  # the colours on which black reads better than white
 
 
@@ -42,19 +43,20 @@ def draw_timeline(
     moment: float | None = None,
     marks: Sequence[Mark] = (),
     is_picking: bool = False,
+    with_facts: bool = True,
 ) -> go.Figure:
     """Draw ``panels`` below each other over one axis of time.
 
     ``start``, ``end``, ``moment`` (marked by a line) and the ``marks`` above the panels are in the panels' seconds,
     which a ``zone`` shows as wall-clock times. Nothing in the figure zooms by itself: dragging selects a stretch of
-    time, or, where ``is_picking``, a click selects a moment.
+    time, or, where ``is_picking``, a click selects a moment. ``with_facts`` puts rows and means beside each name.
     """
     heights = [RIBBON_PX, AREA_PX, VALENCE_PX] if with_valence else [RIBBON_PX, AREA_PX]
     lane = stack_marks(marks, start, end)
     canvas, axis = Canvas(len(panels), heights, theme, find_lane_px(lane)), TimeAxis(zone)
     for index, panel in enumerate(panels):
         row = 1 + index * len(heights)
-        canvas.write_title(row, _make_title(panel, theme))
+        canvas.write_title(row, _make_title(panel, theme, with_facts))
         _add_gaps(canvas, row, len(heights), panel, axis, theme)
         if len(panel.points):
             _add_ribbon(canvas, row, panel, axis)
@@ -87,7 +89,9 @@ def _style_rows(canvas: Canvas, row: int, with_valence: bool, theme: Theme) -> N
         canvas.style_y(row + 2, range=[-1, 1], tickvals=[-1, 0, 1], title={"text": "valence", **title}, **labels)
 
 
-def _make_title(panel: Panel, theme: Theme) -> str:
+def _make_title(panel: Panel, theme: Theme, with_facts: bool) -> str:
+    if not with_facts:
+        return f"<b>{to_html(panel.name, _SHORT_NAME)}</b>"
     facts = "no results in this range"
     if len(panel.points):
         mean = average(panel.points)[list(EMOTIONS)].sort_values(ascending=False)

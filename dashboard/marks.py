@@ -67,13 +67,14 @@ def draw_marks(
     if not placed:
         return
     row = canvas.lane
-    canvas.style_y(row, range=[1 + max(one.level for one in placed), 0], visible=False)
+    num_levels = 1 + max(one.level for one in placed)
+    canvas.style_y(row, range=[num_levels, 0], visible=False)
     canvas.style_x(row, visible=False)
     for mark, level, has_name in placed:
         begin, finish = max(mark.start, start), min(mark.end or mark.start, end)
         for place in {mark.start, mark.end or mark.start}:
             if start <= place <= end:
-                canvas.mark(axis.place(place), mark.colour, "dash")
+                canvas.mark(axis.place(place), mark.colour, "dash", (level + 0.5) / num_levels)
         if mark.end is not None:
             x, y = boxes(np.array([begin]), np.array([finish]), level + 0.1, level + 0.9)
             canvas.fill(row, axis.place(x), y, fade(mark.colour, 0.35))

@@ -210,7 +210,7 @@ def test_a_camera_s_face_is_split_at_a_moment_of_the_wall(
     assert sorted(faces["num_faces"]) == [100, 200]
 
 
-def test_a_viewer_can_change_nothing_and_is_offered_nothing(
+def test_a_viewer_can_change_nothing_also_not_by_calling_the_actions(
     monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine, recording: dict[str, Any]
 ) -> None:
     app = open_app(monkeypatch, url)
