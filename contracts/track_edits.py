@@ -50,8 +50,10 @@ def _check_name(connection: sa.Connection, session_id: str, person_id: int, name
     known = {row["track_id"]: row["name"] for row in list_persons(connection, session_id)}
     if person_id not in known:
         raise UsageError(f"There is no face {person_id} in this session any more. Look at its faces again.")
-    if len(name) > MAX_NAME or not name.isprintable():
-        raise UsageError(f"A face's name is a line of {MAX_NAME} characters at most; this one has {len(name):,}.")
+    if len(name) > MAX_NAME:
+        raise UsageError(f"The face's name has {len(name):,} characters. It may have {MAX_NAME} at most.")
+    if not name.replace("\u200d", "").isprintable():  # which joins emoji
+        raise UsageError("The face's name has characters that are not seen. Type it anew.")
     if name.casefold() == "all faces" or (name.casefold().startswith("face ") and name[5:6].isdigit()):
         raise UsageError(f"Faces without a name are called like {name!r}. Choose another name.")
     if any(other.casefold() == name.casefold() for one, other in known.items() if one != person_id):

@@ -72,7 +72,7 @@ def show_markers(
     chosen = _choose(key, scope, rows)
     if chosen is not None:
         _show_chosen(key, scope, chosen, bounds, may_mark, about)
-    show_exchange(key, scope, rows, bounds, may_mark)
+    show_exchange(key, scope, rows, bounds, may_mark, about)
 
 
 def _offer_marking(key: str, scope: Scope, view: View, moment: float | None) -> None:

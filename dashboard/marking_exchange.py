@@ -1,23 +1,35 @@
 """Markers as a file: taken out, and taken in."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from contracts import store
-from dashboard import marking_actions, marking_files
+from dashboard import exports, marking_actions, marking_files, marking_queries
 from dashboard.scopes import Scope
+from dashboard.span_figures import find_ends, make_figures_table
 from dashboard.texts import show_errors
 from dashboard.viewing import View
 
+MAX_FIGURES = 500  # they are summed up while the visitor waits
 
-def show_exchange(key: str, scope: Scope, rows: Sequence[store.Row], bounds: View, may_mark: bool) -> None:
+
+def show_exchange(
+    key: str, scope: Scope, rows: Sequence[store.Row], bounds: View, may_mark: bool, about: Mapping[str, Any]
+) -> None:
     """Offer the markers as a file, and take a file's."""
     with st.expander("Import and export"):
-        st.download_button(
-            "Markers as CSV", lambda: marking_files.write_markers(rows, scope.zone), "emotrace-markers.csv",
-            "text/csv", key=f"export-{key}", icon=":material/download:", on_click="ignore", disabled=not rows,
-        )  # fmt: skip
+        with st.container(horizontal=True):
+            for label, name, write in (
+                ("Markers as CSV", "markers", lambda: marking_files.write_markers(rows, scope.zone)),
+                ("Figures of all as CSV", "figures", lambda: make_figures(scope, rows, about)),
+            ):
+                st.download_button(
+                    label, write, f"emotrace-{name}.csv", "text/csv", key=f"{name}-{key}",
+                    icon=":material/download:", on_click="ignore", disabled=not rows,
+                )  # fmt: skip
         if not may_mark:
             return
         times = "seconds (12.5 or 1:02.5)" if scope.zone is None else "dates and times (2026-05-17T14:03:10)"
@@ -35,3 +47,11 @@ def show_exchange(key: str, scope: Scope, rows: Sequence[store.Row], bounds: Vie
         told = st.session_state.pop(f"told-{key}", None)
         if told is not None:
             st.success(told)
+
+
+def make_figures(scope: Scope, rows: Sequence[store.Row], about: Mapping[str, Any]) -> bytes:
+    """Return the figures of markers as CSV, for the faces that the page shows; those without results are left out."""
+    tables = [
+        make_figures_table(marking_queries.sum_span(*scope[:3], *find_ends(row)), row) for row in rows[:MAX_FIGURES]
+    ]
+    return exports.to_csv(pd.concat(tables, ignore_index=True), about)

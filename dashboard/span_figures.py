@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 
 from contracts import store
@@ -19,10 +20,9 @@ def show_figures(
     key: str, source_id: str, session_id: str | None, faces: Faces | None, marker: store.Row, about: Mapping[str, Any]
 ) -> None:
     """Show mean, peak and time share of each emotion, and the first reaction, for each face that the page shows."""
-    start, end = marker["start"], marker["end"]
-    over = "Over the span" if end is not None else f"Over the {AFTER_MOMENT_S:g} s that follow"
+    over = "Over the span" if marker["end"] is not None else f"Over the {AFTER_MOMENT_S:g} s that follow"
     with show_errors():
-        figures = marking_queries.sum_span(source_id, session_id, faces, start, end or start + AFTER_MOMENT_S)
+        figures = marking_queries.sum_span(source_id, session_id, faces, *find_ends(marker))
         if figures.levels.empty:
             st.info("There are no results in this stretch of time.")
             return
@@ -43,12 +43,21 @@ def show_figures(
             f"{HOLD_S:g} s and longer over which another emotion leads than in the {BASELINE_S:g} s before, within "
             f"{SEARCH_S:g} s."
         )
-        delays = figures.levels["face"].map(figures.reactions.set_index("face")["delay_s"])
-        exports.offer(
-            figures.levels.assign(first_reaction_s=delays, marker=exports.guard_cell(marker["name"])),
-            about,
-            f"span-{key}",
-        )
+        exports.offer(make_figures_table(figures, marker), about, f"span-{key}")
+
+
+def find_ends(marker: store.Row) -> tuple[float, float]:
+    """Return the stretch of time that a marker's figures are of."""
+    start, end = marker["start"], marker["end"]
+    return start, start + AFTER_MOMENT_S if end is None else end
+
+
+def make_figures_table(figures: marking_queries.SpanFigures, marker: store.Row) -> pd.DataFrame:
+    """Return a marker's figures as a table for files: face, rows, emotion and its levels, first_reaction_s, marker."""
+    delays = figures.levels["face"].map(figures.reactions.set_index("face")["delay_s"])
+    start, end = find_ends(marker)
+    name = exports.guard_cell(marker["name"])
+    return figures.levels.assign(first_reaction_s=delays, marker=name, start=start, end=end)
 
 
 def _tell_reaction(reaction: Any | None) -> str:

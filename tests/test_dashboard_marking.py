@@ -1,9 +1,11 @@
 """Markers, spans and faces on the page Timeline: what an analyst does is stored, told of, and never overwritten."""
 
+import io
 import time
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import sqlalchemy as sa
 from dashboard_pages import list_texts, open_app, press
@@ -13,12 +15,15 @@ from timeline_rows import add_track, make_probabilities, make_session
 
 from contracts import audits, markers, store
 from contracts.database import read_transaction
+from contracts.emotions import EMOTIONS
 from contracts.errors import NotAllowedError
 from dashboard import identity, marking_actions, marking_queries, person_actions, queries
 from dashboard.charts import draw_timeline
 from dashboard.identity import VIEWER, Visitor
+from dashboard.marking_exchange import make_figures
 from dashboard.marks import Mark, stack_marks
 from dashboard.panels import make_panel
+from dashboard.scopes import Scope
 from dashboard.theme import LIGHT
 
 TICKS = np.arange(0, 60_000, 100, dtype=np.int64)
@@ -94,6 +99,45 @@ def test_what_is_shown_is_marked_changed_and_removed(
     assert list_markers(sqlite_engine, recording) == []
     actions = [("local", f"marker.{verb}") for verb in ("add", "change", "remove")]
     assert list_actions(sqlite_engine) == actions
+
+
+def test_the_fixed_moment_is_marked_and_a_span_made_of_it(
+    monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine, recording: dict[str, Any]
+) -> None:
+    app = open_app(monkeypatch, url)
+    assert find(app.button, "Mark the moment").disabled
+    app.session_state[f"moment-{recording['session_id']}"] = 30.0
+    app.run()
+    add_marker(app, "Mark 30.00 s", "horn")
+    (row,) = list_markers(sqlite_engine, recording)
+    assert (row["name"], row["start"], row["end"]) == ("horn", 30.0, None)
+    figures = next(table.value for table in app.dataframe if "peak" in table.value)
+    # Of a moment, what follows is looked at.
+    after = PROBABILITIES[300:351]
+    assert figures[figures["face"] == "Face 1"]["mean"].to_numpy() == pytest.approx(after.mean(axis=0))
+    press(app, "Go there")
+    press(app, "Change")
+    find(app.radio, "Time").set_value("what is shown")
+    press(app, "Save")
+    (row,) = list_markers(sqlite_engine, recording)
+    assert (row["start"], row["end"]) == (25.0, 35.0)
+
+
+def test_the_figures_of_all_markers_are_a_file(
+    monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine, recording: dict[str, Any]
+) -> None:
+    open_app(monkeypatch, url)
+    of_session = recording["source_id"], recording["session_id"]
+    for start, name in ((3.0, "=first"), (20.0, "second"), (500.0, "nothing there")):
+        marking_actions.add_marker(*of_session, start=start, end=start + 2, name=name, colour="teal", note="")
+    scope = Scope(*of_session, ((recording["session_id"], 1),), None)
+    table = pd.read_csv(io.BytesIO(make_figures(scope, list_markers(sqlite_engine, recording), recording)))
+    assert list(dict.fromkeys(table["marker"])) == ["'=first", "second"]
+    for name, begin in (("'=first", 30), ("second", 200)):
+        of_marker = table[table["marker"] == name]
+        assert of_marker["emotion"].tolist() == list(EMOTIONS)
+        assert of_marker["mean"].to_numpy() == pytest.approx(PROBABILITIES[begin : begin + 21].mean(axis=0))
+        assert set(of_marker["start"]) == {begin / 10} and set(table["model"]) == {recording["model_id"]}
 
 
 def test_the_second_of_two_analysts_is_told_keeps_what_was_typed_and_may_insist(

@@ -1,6 +1,8 @@
 """Faces are named, merged, split and put back; timelines, summaries and tables follow, and rows never change."""
 
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -181,8 +183,8 @@ def test_the_second_of_two_who_edit_a_session_s_faces_is_told_and_nothing_is_los
         ("Bo", "Another face of this session is called 'Bo'"),
         ("face 2", "Choose another name"),
         ("All faces", "Choose another name"),
-        ("x" * 81, "80 characters"),
-        ("a\u202eb", "80 characters"),
+        ("x" * 10_000, "10,000 characters"),
+        ("a\u202eb", "not seen"),
     ],
 )
 def test_names_that_would_be_mistaken_are_refused(editor: Editor, name: str, said: str) -> None:
@@ -209,6 +211,39 @@ def test_what_cannot_be_done_is_refused_and_changes_nothing(editor: Editor, edit
     with pytest.raises(UsageError):
         edit(editor)
     assert editor.read_overlay() == before and editor.list_faces() == ORIGINAL
+
+
+def test_of_two_edits_at_the_same_time_one_is_done_and_the_other_told(editor: Editor) -> None:
+    barrier = threading.Barrier(4)
+
+    def rename(name: str) -> str:
+        one = Editor(editor.engine, editor.session_id)
+        barrier.wait()
+        try:
+            return one.rename(1, name)
+        except ConflictError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(4) as threads:
+        told = list(threads.map(rename, ["Ann", "Bea", "Cy", "Di"]))
+    done = [one for one in told if one.startswith("Face 1 is called")]
+    assert len(done) == 1 and all(done[0] in one for one in told)
+    assert editor.list_faces()[0][1] == done[0].removeprefix("Face 1 is called ")
+
+
+def test_a_session_with_thousands_of_joined_faces_is_read(
+    engine: sa.Engine, session: dict[str, Any], editor: Editor
+) -> None:
+    with engine.begin() as connection:
+        pairs = [(10_000 + 2 * i, 10_001 + 2 * i, "made") for i in range(3000)]
+        aliases.record_aliases(connection, session["session_id"], pairs, aliases.AT_SEAMS)
+    editor.merge(2, 3)
+    with read_transaction(engine) as connection:
+        shares = summaries.read_shares(connection, session, 0.0, 20.0)
+        episodes = summaries.read_episodes(connection, session, 0.0, 20.0)
+        points = timelines.read_points(connection, session, 0.0, 20.0, [2])
+    assert sum(share["num_rows"] for share in shares) == 350 and len(points) == 150
+    assert {episode["track_id"] for episode in episodes} == {1, 2}
 
 
 def test_a_seam_that_an_analyst_took_apart_stays_apart(engine: sa.Engine, editor: Editor) -> None:
