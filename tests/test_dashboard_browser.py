@@ -2,6 +2,7 @@
 
 import io
 import os
+import re
 import shutil
 import socket
 from collections.abc import Iterator
@@ -143,6 +144,20 @@ def test_an_analyst_marks_a_span_and_names_a_face(dashboard: str, database_url: 
     drawn.first.wait_for()
     assert page.get_by_role("combobox", name="1 marker").input_value().startswith("braking")
     assert page.title() != "hacked"
+    # A click fixes a moment, which is marked too.
+    page.get_by_text("Pick a moment").click()
+    page.wait_for_function("document.querySelector('.js-plotly-plot')?._fullLayout?.dragmode === 'pan'")
+    box = page.locator(".js-plotly-plot").bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 150, steps=4)
+    page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 150)
+    page.get_by_role("button", name=re.compile(r"Mark \d")).click()
+    page.get_by_role("textbox", name="Name").first.fill("horn")
+    page.get_by_role("button", name="Save").click()
+    page.locator(".js-plotly-plot text", has_text="horn").first.wait_for()
+    with read_transaction(engine) as connection:
+        (_, moment) = markers.list_markers(connection, session["source_id"], session["session_id"])
+    assert moment["end"] is None and 4.0 < moment["start"] < 6.0
     engine.dispose()
 
 
