@@ -1,12 +1,16 @@
-"""What ``emotrace dashboard`` serves: Streamlit's pages behind the gate, and the login beside them."""
+"""What ``emotrace dashboard`` serves: Streamlit's pages behind the gate, and what does not go through their connection:
+the login, recordings and uploads.
+"""
 
 from pathlib import Path
 
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
+from dashboard import login, recording_routes
 from dashboard.gate import Gate
-from dashboard.login import ROUTES
 
 # Streamlit finds it by this line.
-app = App(Path(__file__).parent / "app.py", routes=ROUTES, middleware=[Middleware(Gate)])
+app = App(
+    Path(__file__).parent / "app.py", routes=[*login.ROUTES, *recording_routes.ROUTES], middleware=[Middleware(Gate)]
+)

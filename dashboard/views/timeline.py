@@ -8,16 +8,21 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW
+from contracts.errors import SourceError
 from dashboard import charts, choosing, exports, marking, person_editing, queries
 from dashboard.axis import read_place
 from dashboard.legend import show_legend
 from dashboard.panels import Panel, average
+from dashboard.player import show_player
+from dashboard.recording_queries import find_player
 from dashboard.scopes import Scope
 from dashboard.texts import show_errors, tell_duration, tell_place, to_line, to_markdown
 from dashboard.theme import find_theme
 from dashboard.viewing import View, read_view, set_view, show_controls
 
 ReadPanels = Callable[[float, float], list[Panel]]
+# The keys of containers, by which the player finds the chart, and the style the player.
+_CHART, _PLAYER = "timeline-chart", "timeline-player"
 
 
 def render() -> None:
@@ -52,18 +57,39 @@ def _show_recording(session: dict[str, Any]) -> None:
     tracks = choosing.choose_tracks(session_id)
     bounds = View(0.0, max(session["duration_s"], 0.2))
     facts = [tell_duration(session["duration_s"]), session["status"], f"model {session['model_id']}"]
-    st.caption(to_markdown("   ·   ".join(facts), 200))
-    key = session_id
     faces = None if tracks is None else tuple((session_id, track) for track in tracks)
     scope = Scope(session["source_id"], session_id, faces, None)
 
+    def show_chart() -> None:
+        read: ReadPanels = lambda start, end: queries.read_recording(session_id, tracks, start, end)  # noqa: E731
+        _show_chart(session_id, bounds, read, scope, session)
+
     def show() -> None:
         with show_errors():
-            _show_chart(
-                key, bounds, lambda start, end: queries.read_recording(session_id, tracks, start, end), scope, session
-            )
+            with st.container(horizontal=True, vertical_alignment="center"):
+                st.caption(to_markdown("   ·   ".join(facts), 200))
+                with_video = st.toggle("Video", value=True, key="video", help="The recording beside its timeline.")
+            if with_video:
+                _show_with_player(session, show_chart)
+            else:
+                show_chart()
 
     st.fragment(show)()
+
+
+def _show_with_player(session: dict[str, Any], show_chart: Callable[[], None]) -> None:
+    """Show the chart with the player beside it, or with the reason why there is none."""
+    try:
+        link = find_player(session["session_id"])
+    except SourceError as error:
+        st.caption(f":material/videocam_off: {to_markdown(str(error), 400)}")
+        show_chart()
+        return
+    chart_side, player_side = st.columns([5, 3], gap="medium")
+    with chart_side:
+        show_chart()
+    with player_side, st.container(key=_PLAYER):
+        show_player(link, session, _CHART, f"moment-{session['session_id']}")
 
 
 def _show_camera(source: Any, zone: ZoneInfo) -> None:
@@ -113,15 +139,16 @@ def _show_chart(key: str, bounds: View, read: ReadPanels, scope: Scope, about: d
         moment=moment, marks=marking.make_marks(markers), is_picking=is_picking,
     )  # fmt: skip
     chart_key = f"chart-{key}-{view.start:.3f}-{view.end:.3f}"  # of its own, so that it begins without a selection
-    st.plotly_chart(
-        figure,
-        key=chart_key,
-        theme=None,
-        on_select=lambda: _follow_selection(chart_key, key, view, bounds, zone),
-        selection_mode=("box", "points"),
-        config={"displayModeBar": False},
-        alt=_describe(panels, markers),
-    )
+    with st.container(key=_CHART):
+        st.plotly_chart(
+            figure,
+            key=chart_key,
+            theme=None,
+            on_select=lambda: _follow_selection(chart_key, key, view, bounds, zone),
+            selection_mode=("box", "points"),
+            config={"displayModeBar": False},
+            alt=_describe(panels, markers),
+        )
     _tell_resolution(panels, view, zone)
     if moment is not None and view.start <= moment <= view.end:
         _show_moment(key, panels, moment, zone)
