@@ -53,7 +53,7 @@ def page() -> Iterator["sync_api.Page"]:
 
 def read_download(page: "sync_api.Page", label: str) -> pd.DataFrame:
     # A button that is being drawn anew still asks for what stood there before.
-    page.wait_for_selector("[data-test-script-state=notRunning]")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
     with page.expect_download() as download:
         page.get_by_role("button", name=label).click()
     return pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
@@ -68,6 +68,7 @@ def test_an_analyst_opens_a_recording_looks_closer_and_exports_it(
     assert done.returncode == 0, done.stderr
     page.goto(dashboard)
     page.wait_for_selector(CHART)
+    page.wait_for_selector(".emotrace-cursor", state="attached")  # the player stands beside it
     shown = page.get_by_role("combobox", name="Source").first.input_value()
     assert shown == "carphone_pristine.mp4 (recording)"
     engine = open_database(database_url)
