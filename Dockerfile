@@ -18,9 +18,9 @@ RUN apt-get update && apt-get install --yes --no-install-recommends tini && rm -
 # hadolint ignore=DL3013
 RUN --mount=type=bind,from=wheels,source=/wheels,target=/wheels \
     pip install --no-cache-dir --no-index --find-links /wheels 'emotrace[openvino]'
-# The root may be read-only: what is written goes to /data and /tmp.
+# The root may be read-only: what is written goes to /data, /uploads and /tmp.
 RUN useradd --uid 10001 --no-create-home --home-dir /data --shell /usr/sbin/nologin emotrace \
-    && install --directory --owner emotrace --group emotrace --mode 0700 /data
+    && install --directory --owner emotrace --group emotrace --mode 0700 /data /uploads
 ENV EMOTRACE_DATA_DIR=/data \
     EMOTRACE_LOG_FORMAT=json \
     MPLCONFIGDIR=/tmp \

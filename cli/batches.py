@@ -3,30 +3,23 @@
 import json
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from cli.messages import print_error, to_line
-from cli.plans import AnalyzeRequest, SessionPlan, check_request, make_plan
+from cli.plans import DEFAULT_FPS, AnalyzeRequest, check_request, read_fps
 from cli.services import Services, open_engine, open_services
-from contracts import batches, jobs, parts, store
-from contracts.database import read_transaction, write_transaction
+from contracts import batches, parts, store
+from contracts.batch_changes import cancel_recording, retry_recording
+from contracts.database import read_transaction
 from contracts.errors import EmotraceError, UsageError
-from contracts.lanes import BATCH, name_lane
-from contracts.part_sessions import finish_parts
-from contracts.stream import CropStream
-from ingest.parts import PartPlan, find_overlap_s, plan_parts
-from ingest.windows import PROFILES
+from contracts.submissions import VIDEO_SUFFIXES
+from ingest.submissions import submit_recording
 
-_VIDEO_NAMES = "mp4 m4v mov mkv webm avi ts mts m2ts mpg mpeg flv wmv asf 3gp mxf ogv dav h264 hevc"
-_VIDEO_SUFFIXES = frozenset(f".{name}" for name in _VIDEO_NAMES.split())
 _PATTERN_CHARS = frozenset("*?[")
 
 
@@ -80,7 +73,7 @@ def find_videos(paths: Sequence[str]) -> list[Path]:
     for text in paths:
         path = Path(text)
         if path.is_dir():
-            found = sorted(one for one in path.rglob("*") if one.suffix.lower() in _VIDEO_SUFFIXES and one.is_file())
+            found = sorted(one for one in path.rglob("*") if one.suffix.lower() in VIDEO_SUFFIXES and one.is_file())
         elif path.exists() or not _PATTERN_CHARS & set(text):
             found = [path]  # where it is missing, its own error says so
         else:
@@ -94,50 +87,17 @@ def find_videos(paths: Sequence[str]) -> list[Path]:
 def _submit_one(
     request: AnalyzeRequest, video: Path, batch_id: str, priority: str, part_s: float, services: Services
 ) -> dict[str, Any]:
-    plan = make_plan(request, video)
-    overlap_s = find_overlap_s(plan.settings["fps"], PROFILES[plan.settings["profile"]])
-    cut = plan_parts(plan.video, part_s, overlap_s)
-    settings = {**plan.settings, "part_s": part_s, "overlap_s": overlap_s, "size_bytes": plan.video.stat().st_size}
-
-    def write(connection: sa.Connection) -> None:
-        _record(connection, plan, settings, cut, batch_id, priority)
-
-    write_transaction(services.engine, write, services.settings.retry_s)
-    for part in cut.parts:
-        jobs.enqueue_part(services.client, plan.session_id, part.part, priority)
+    planned = submit_recording(
+        services.engine, services.client, services.settings.retry_s, video=video, batch_id=batch_id, priority=priority,
+        fps=read_fps(request.fps or DEFAULT_FPS), detector=request.detector, model=request.model, part_s=part_s,
+    )  # fmt: skip
     return {
-        "session_id": plan.session_id,
-        "source": video.name,
-        "parts": len(cut.parts),
-        "whole_reason": cut.whole_reason,
-        "seams_s": [round(part.start_s, 3) for part in cut.parts[1:]],
+        "session_id": planned.session_id,
+        "source": planned.source,
+        "parts": len(planned.plan.parts),
+        "whole_reason": planned.plan.whole_reason,
+        "seams_s": [round(part.start_s, 3) for part in planned.plan.parts[1:]],
     }
-
-
-def _record(
-    connection: sa.Connection, plan: SessionPlan, settings: store.Row, cut: PartPlan, batch_id: str, priority: str
-) -> None:
-    store.record_model(connection, plan.card)
-    store.record_session(
-        connection,
-        session_id=plan.session_id,
-        url=str(plan.video),
-        name=plan.video.name,
-        model_id=plan.card.model_id,
-        fingerprint=plan.fingerprint,
-        settings=settings,
-    )
-    time_base_num, time_base_den = cut.facts.time_base
-    store.update_session(
-        connection,
-        plan.session_id,
-        facts={**cut.facts.to_dict(), "whole_reason": cut.whole_reason},
-        time_base_num=time_base_num,
-        time_base_den=time_base_den,
-        start_pts=cut.start_pts,
-    )
-    parts.record_parts(connection, plan.session_id, [asdict(part) for part in cut.parts])
-    batches.record_file(connection, batch_id, plan.session_id, priority)
 
 
 def _describe(submitted: dict[str, Any]) -> str:
@@ -203,40 +163,19 @@ def _format_share(done_s: float, total_s: float) -> str:
 
 def cancel(batch: str, database_url: str | None, redis_url: str | None) -> None:
     with open_services(redis_url, database_url) as services:
+        retry_s, reason = services.settings.retry_s, "Cancelled with emotrace batch cancel."
         for row in _read_files(services, batch):
-            session_id = row["session_id"]
-            waiting = [one["part"] for one in _list_parts(services, session_id) if one["status"] == parts.WAITING]
-            num_cancelled = write_transaction(
-                services.engine,
-                partial(parts.cancel_parts, session_id=session_id, reason="Cancelled with emotrace batch cancel."),
-                services.settings.retry_s,
-            )
-            for part in waiting:
-                jobs.cancel_part(services.client, session_id, part)
-            stream = CropStream(services.client, name_lane(BATCH, row["model_id"]), retry_s=services.settings.retry_s)
-            finish_parts(services.engine, stream, session_id, services.settings.retry_s)
+            num_cancelled = cancel_recording(services.engine, services.client, row, reason, retry_s)
             print(f"{to_line(row['source'])}: {num_cancelled} of {row['num_parts']} parts cancelled")
 
 
 def retry(batch: str, database_url: str | None, redis_url: str | None) -> None:
     with open_services(redis_url, database_url) as services:
         for row in _read_files(services, batch):
-            session_id = row["session_id"]
-            again = write_transaction(
-                services.engine,
-                partial(parts.retry_parts, session_id=session_id),
-                services.settings.retry_s,
-            )
-            for part in again:
-                jobs.enqueue_part(services.client, session_id, part, row["priority"])
-            print(f"{to_line(row['source'])}: {len(again)} of {row['num_parts']} parts to be read again")
+            num_again = retry_recording(services.engine, services.client, row, services.settings.retry_s)
+            print(f"{to_line(row['source'])}: {num_again} of {row['num_parts']} parts to be read again")
 
 
 def _read_files(services: Services, batch: str) -> list[store.Row]:
     with read_transaction(services.engine) as connection:
         return batches.list_files(connection, batch)
-
-
-def _list_parts(services: Services, session_id: str) -> list[store.Row]:
-    with read_transaction(services.engine) as connection:
-        return parts.list_parts(connection, session_id)

@@ -13,8 +13,8 @@ import sqlalchemy as sa
 
 from contracts import store
 from contracts.database import read_transaction, write_transaction
-from contracts.errors import ModelError, ServiceError, UsageError
-from contracts.model_card import DEFAULT_MODEL, ModelCard, check_weights, find_card_path, read_card
+from contracts.errors import ServiceError, UsageError
+from contracts.model_card import DEFAULT_MODEL, ModelCard, name_model, read_checked_card
 from ingest.sources import check_file, compute_fingerprint
 from models.detection import find_default_detector
 
@@ -61,7 +61,7 @@ def check_request(request: AnalyzeRequest) -> None:
     """
     if request.resume is None:
         read_fps(DEFAULT_FPS if request.fps is None else request.fps)
-        _read_model(_name_model(DEFAULT_MODEL if request.model is None else request.model))
+        read_checked_card(name_model(DEFAULT_MODEL if request.model is None else request.model))
 
 
 def make_plan(request: AnalyzeRequest, video: Path) -> SessionPlan:
@@ -71,13 +71,13 @@ def make_plan(request: AnalyzeRequest, video: Path) -> SessionPlan:
         SourceError, ModelError, UsageError: the file, the model or an option cannot be used.
     """
     check_file(video)
-    model = _name_model(DEFAULT_MODEL if request.model is None else request.model)
+    model = name_model(DEFAULT_MODEL if request.model is None else request.model)
     return SessionPlan(
         session_id=store.make_uuid7(),
         video=video.resolve(),
         fingerprint=compute_fingerprint(video),
         model=model,
-        card=_read_model(model),
+        card=read_checked_card(model),
         settings={
             "fps": read_fps(DEFAULT_FPS if request.fps is None else request.fps),
             "detector": request.detector or find_default_detector(),
@@ -117,7 +117,7 @@ def resume_plan(request: AnalyzeRequest, engine: sa.Engine) -> SessionPlan:
         "fps": read_fps(request.fps) if request.fps is not None else settings["fps"],
         "detector": request.detector or settings["detector"],
         "profile": request.profile or settings["profile"],
-        "model": _name_model(request.model) if request.model is not None else settings["model"],
+        "model": name_model(request.model) if request.model is not None else settings["model"],
     }
     for name, value in given.items():
         if value != settings[name]:
@@ -125,7 +125,7 @@ def resume_plan(request: AnalyzeRequest, engine: sa.Engine) -> SessionPlan:
                 f"Session {session_id} ran with --{name} {settings[name] or 'native'}, not {value or 'native'}. Leave "
                 f"--{name} out, or analyse anew without --resume."
             )
-    card = _read_model(settings["model"])
+    card = read_checked_card(settings["model"])
     if card.model_id != session["model_id"]:
         raise UsageError(
             f"Session {session_id} was made by the model {session['model_id']}; {settings['model']} is {card.model_id} "
@@ -214,20 +214,3 @@ def hold_session(data_dir: Path, session_id: str) -> Iterator[int]:
             finally:
                 path.unlink(missing_ok=True)
             return
-
-
-def _read_model(model: str) -> ModelCard:
-    """Return a model's card after checking its weights against it: better now than when the video is half read."""
-    card, path = read_card(model), find_card_path(model).with_suffix(".safetensors")
-    try:
-        check_weights(card, path.read_bytes(), path)
-    except OSError as error:
-        raise ModelError(
-            f"The weights {path} cannot be read ({error.strerror}). Expected them beside the card; copy both."
-        ) from None
-    return card
-
-
-def _name_model(model: str) -> str:
-    """Return the name of a shipped model, or the full path of a user's own card, which outlives this folder."""
-    return str(find_card_path(model).resolve()) if model.endswith((".json", ".safetensors")) else model

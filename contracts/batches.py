@@ -24,17 +24,20 @@ def list_files(connection: sa.Connection, batch_or_session: str | None = None, l
     """Return the files of batches, the newest batch first, with how far each is: all, or those of one id.
 
     ``num_parts`` counts its parts, ``num_done``, ``num_failed`` and ``num_cancelled`` those that are over so;
-    ``done_s`` of ``total_s`` seconds have been read.
+    ``done_s`` of ``total_s`` seconds have been read, by readers that took ``reading_s`` together.
 
     Raises:
         UsageError: no batch or session, or several batches, have an id that begins so.
     """
     query = (
-        sa.select(batch_files, sessions.c.status, sessions.c.error, sessions.c.model_id, sources.c.name.label("source"))
+        sa.select(
+            batch_files, sessions.c.status, sessions.c.error, sessions.c.model_id, sessions.c.source_id,
+            sources.c.name.label("source"),
+        )
         .join(sessions, sessions.c.session_id == batch_files.c.session_id)
         .join(sources, sources.c.source_id == sessions.c.source_id)
         .order_by(batch_files.c.batch_id.desc(), batch_files.c.session_id)
-    )
+    )  # fmt: skip
     if batch_or_session is not None:
         query = query.where(_match(connection, batch_or_session))
     files = [dict(row) for row in connection.execute(query.limit(limit)).mappings()]
@@ -58,6 +61,8 @@ def _measure_progress(connection: sa.Connection, session_ids: list[str]) -> dict
     table = parts_table
     length = table.c.end_s - table.c.start_s
     reached = sa.case((table.c.status == parts.DONE, length), else_=table.c.done_s - table.c.start_s)
+    elapsed = sa.func.coalesce(table.c.ended_at, table.c.updated_at) - table.c.started_at
+    reading = sa.case((table.c.status.in_((parts.RUNNING, parts.DONE)), elapsed), else_=0.0)
     counts = [
         sa.func.coalesce(sa.func.sum(sa.case((table.c.status == status, 1), else_=0)), 0).label(f"num_{status}")
         for status in (parts.DONE, parts.FAILED, parts.CANCELLED, parts.RUNNING)
@@ -68,6 +73,7 @@ def _measure_progress(connection: sa.Connection, session_ids: list[str]) -> dict
         *counts,
         sa.func.sum(reached).label("done_s"),
         sa.func.sum(length).label("total_s"),
+        sa.func.coalesce(sa.func.sum(reading), 0.0).label("reading_s"),
     ).where(table.c.session_id.in_(session_ids))
     rows = connection.execute(query.group_by(table.c.session_id)).mappings()
     return {
@@ -75,6 +81,7 @@ def _measure_progress(connection: sa.Connection, session_ids: list[str]) -> dict
             **{name: int(row[name]) for name in row if name.startswith("num_")},
             "done_s": float(row["done_s"]),
             "total_s": float(row["total_s"]),
+            "reading_s": float(row["reading_s"]),
         }
         for row in rows
     }

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import redis
-from rq import Queue
+from rq import Queue, Worker
 from rq.exceptions import NoSuchJobError
 from rq.job import Job, JobStatus
 from rq.serializers import JSONSerializer
@@ -21,9 +21,17 @@ from contracts.redis_server import call_redis
 
 CAMERAS = "cameras"
 PARTS = {"high": "parts-high", "normal": "parts", "low": "parts-low"}
+# Short jobs that somebody waits for: what a camera gives, whether an upload is a video. The first queue goes first.
+CAMERA_TESTS, SUBMISSIONS = "camera-tests", "submissions"
+CHECKS = (CAMERA_TESTS, SUBMISSIONS)
 _RUN_CAMERA = "ingest.camera_run.run_camera_job"
 _RUN_PART = "ingest.jobs.run_part_job"
-_FUNCTIONS = (_RUN_CAMERA, _RUN_PART)
+_RUN_CHECKS = {
+    CAMERA_TESTS: "ingest.camera_test.run_camera_test_job",
+    SUBMISSIONS: "ingest.submissions.run_submission_job",
+}
+_FUNCTIONS = (_RUN_CAMERA, _RUN_PART, *_RUN_CHECKS.values())
+_CHECK_S = {CAMERA_TESTS: 120, SUBMISSIONS: 3600}  # so long one may take; a large file is read twice
 _FOR_EVER = -1
 # A job whose worker took it off the queue and died before it said so is in no registry; so long it is given.
 _TAKEN_S = 5.0
@@ -215,3 +223,49 @@ def cancel_part(client: redis.Redis, session_id: str, part: int) -> None:
 def name_part_job(session_id: str, part: int) -> str:
     """Return the id of a part's job."""
     return f"part-{session_id}-{part}"
+
+
+def enqueue_check(client: redis.Redis, queue: str, check_id: str) -> None:
+    """Have some ingest worker do a check of one of ``CHECKS``; what it is about is stored under its id.
+
+    Raises:
+        ServiceError: Redis is out of reach.
+    """
+
+    def enqueue() -> None:
+        Queue(queue, connection=client, serializer=JSONSerializer).enqueue_call(
+            _RUN_CHECKS[queue],
+            kwargs={"check_id": check_id},
+            job_id=f"{queue}-{check_id}",
+            timeout=_CHECK_S[queue],
+            result_ttl=0,
+            failure_ttl=_KEPT_S,
+        )
+
+    call_redis(enqueue, _RETRY_S)
+
+
+def is_check_over(client: redis.Redis, queue: str, check_id: str) -> bool:
+    """Return whether no worker does a check, or will: it is done, or its process died.
+
+    Raises:
+        ServiceError: Redis is out of reach.
+    """
+
+    def fetch() -> bool:
+        try:
+            job = Job.fetch(f"{queue}-{check_id}", connection=client, serializer=JSONSerializer)
+        except NoSuchJobError:
+            return True
+        return job.get_status(refresh=False) in (JobStatus.FAILED, JobStatus.FINISHED, JobStatus.STOPPED)
+
+    return call_redis(fetch, _RETRY_S)
+
+
+def count_check_workers(client: redis.Redis) -> int:
+    """Return how many ingest workers do checks.
+
+    Raises:
+        ServiceError: Redis is out of reach.
+    """
+    return call_redis(lambda: Worker.count(queue=Queue(CHECKS[0], connection=client)), _RETRY_S)

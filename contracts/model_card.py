@@ -98,6 +98,31 @@ def read_card(model: str) -> ModelCard:
     return card
 
 
+def name_model(model: str) -> str:
+    """Return the name of a shipped model, or the full path of a user's own card, which outlives this folder.
+
+    Raises:
+        ModelError: there is no such model.
+    """
+    return str(find_card_path(model).resolve()) if model.endswith((".json", ".safetensors")) else model
+
+
+def read_checked_card(model: str) -> ModelCard:
+    """Return a model's card after checking its weights against it: better now than when the video is half read.
+
+    Raises:
+        ModelError: one of them is missing or damaged, or they do not belong together.
+    """
+    card, path = read_card(model), find_card_path(model).with_suffix(".safetensors")
+    try:
+        check_weights(card, path.read_bytes(), path)
+    except OSError as error:
+        raise ModelError(
+            f"The weights {path} cannot be read ({error.strerror}). Expected them beside the card; copy both."
+        ) from None
+    return card
+
+
 def check_weights(card: ModelCard, weights: bytes, path: Path) -> None:
     """Check that ``weights`` are those the card describes.
 

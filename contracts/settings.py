@@ -54,6 +54,13 @@ class Settings(BaseSettings):
     secret_key_file: Path | None = Field(
         None, description="The key of stored credentials; unset makes one under data_dir at first need."
     )
+    upload_dir: Path | None = Field(
+        None, description="Where recordings uploaded in the dashboard go; unset is a folder under data_dir."
+    )
+    max_upload_gb: float = Field(8.0, gt=0, description="The largest recording that may be uploaded, in GB.")
+    recording_dirs: str | None = Field(
+        None, description="Folders whose recordings the dashboard offers, ':' between them; unset offers none."
+    )
     camera_open_timeout_s: float = Field(
         10.0, gt=0, le=600, description="Seconds from connecting to a camera's first packet; some take 40 to start."
     )
@@ -90,6 +97,7 @@ class Settings(BaseSettings):
         "database_password_file",
         "oidc_secrets_file",
         "camera_ca_file",
+        "upload_dir",
     )
     @classmethod
     def _resolve(cls, path: Path | None) -> Path | None:

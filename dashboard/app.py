@@ -24,6 +24,7 @@ page = st.navigation(
             st.Page("views/timeline.py", title="Timeline", icon=":material/timeline:", default=True),
             st.Page("views/compare.py", title="Compare", icon=":material/compare_arrows:"),
             st.Page("views/summary.py", title="Summary", icon=":material/donut_small:"),
+            st.Page("views/batch.py", title="Batch", icon=":material/video_library:"),
         ],
         "Operators": [
             st.Page("views/wall.py", title="Wall", icon=":material/grid_view:"),

@@ -7,10 +7,9 @@ from pathlib import Path
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
-from dashboard import login, recording_routes
+from dashboard import login, recording_routes, upload_routes
 from dashboard.gate import Gate
 
+_ROUTES = (*login.ROUTES, *recording_routes.ROUTES, *upload_routes.ROUTES)
 # Streamlit finds it by this line.
-app = App(
-    Path(__file__).parent / "app.py", routes=[*login.ROUTES, *recording_routes.ROUTES], middleware=[Middleware(Gate)]
-)
+app = App(Path(__file__).parent / "app.py", routes=_ROUTES, middleware=[Middleware(Gate)])

@@ -6,6 +6,7 @@ where Redis is away for a while.
 
 import os
 import signal
+from collections import Counter
 from contextlib import suppress
 from functools import partial
 from typing import Any
@@ -20,7 +21,7 @@ from rq.worker_pool import WorkerPool
 from contracts.database import open_database, write_transaction
 from contracts.embedded import find_database_url
 from contracts.errors import EmotraceError
-from contracts.jobs import CAMERAS, PARTS, OwnJob, find_stream
+from contracts.jobs import CAMERAS, CHECKS, PARTS, OwnJob, find_stream
 from contracts.leases import release_dead
 from contracts.logs import get_logger
 from contracts.settings import read_settings
@@ -77,20 +78,24 @@ def _release_lease(stream_id: str, dead_pid: int) -> None:
 
 
 class IngestPool(WorkerPool):
-    """So many workers for cameras, so many for parts of archives: neither takes the other's place."""
+    """So many workers for cameras, so many for parts of archives, and one for checks that somebody waits for.
+
+    None takes another's place.
+    """
 
     def __init__(self, client: redis.Redis, num_cameras: int, num_parts: int) -> None:
-        queues = [CAMERAS, *PARTS.values()]
+        queues = [CAMERAS, *CHECKS, *PARTS.values()]
         super().__init__(
             queues,
             connection=client,
-            num_workers=num_cameras + num_parts,
+            num_workers=num_cameras + 1 + num_parts,
             worker_class=IngestWorker,
             serializer=JSONSerializer,
             job_class=OwnJob,
         )
-        self._num_cameras = num_cameras
-        self._camera_workers: set[str] = set()
+        # Who takes which queues, in the order in which missing ones are started.
+        self._kinds = (([CAMERAS], num_cameras), (list(CHECKS), 1), (list(PARTS.values()), num_parts))
+        self._known: dict[str, int] = {}  # the workers that run, by the place of their kind
         self._is_waiting = False
 
     def check_workers(self, respawn: bool = True) -> None:
@@ -111,10 +116,10 @@ class IngestPool(WorkerPool):
         return True
 
     def get_worker_process(self, name: str, *args: Any, **kwargs: Any) -> Any:
-        """Return a process for a camera worker, where one is missing, else for a part worker."""
-        self._camera_workers &= self.worker_dict.keys()
-        is_camera = len(self._camera_workers) < self._num_cameras
-        if is_camera:
-            self._camera_workers.add(name)
-        self._queue_names = [CAMERAS] if is_camera else list(PARTS.values())
+        """Return a process for a worker of the first kind of which one is missing."""
+        self._known = {known: kind for known, kind in self._known.items() if known in self.worker_dict}
+        counts = Counter(self._known.values())
+        missing = [kind for kind, (_, number) in enumerate(self._kinds) if counts[kind] < number]
+        self._known[name] = missing[0] if missing else len(self._kinds) - 1
+        self._queue_names = self._kinds[self._known[name]][0]
         return super().get_worker_process(name, *args, **kwargs)
