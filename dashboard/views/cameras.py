@@ -8,6 +8,7 @@ import streamlit as st
 from contracts.cameras import PROFILES
 from contracts.errors import EmotraceError
 from dashboard import actions, queries
+from dashboard.camera_testing import show_test
 from dashboard.panels import iterate_rows
 from dashboard.texts import show_errors, to_line, to_markdown
 
@@ -80,11 +81,14 @@ def _show_camera(camera: Any) -> None:
                 autocomplete="off",
             )  # fmt: skip
             profile, fps, transport = _ask_settings(camera.profile, camera.fps, camera.transport)
-            if st.form_submit_button("Save", type="primary"):
-                _act(
-                    f"Changed {name}.", actions.change_camera, camera.stream_id,
-                    name=name, url=url, profile=profile, fps=fps, transport=transport,
-                )  # fmt: skip
+            is_saved, is_tested = _show_submits("Save")
+        if is_saved:
+            _act(
+                f"Changed {name}.", actions.change_camera, camera.stream_id,
+                name=name, url=url, profile=profile, fps=fps, transport=transport,
+            )  # fmt: skip
+        if is_tested:
+            show_test(camera.stream_id, url, transport)
         with st.container(horizontal=True):
             verb = "Disable" if camera.enabled else "Enable"
             if st.button(verb, key=f"switch-{camera.stream_id}", icon=":material/power_settings_new:"):
@@ -107,8 +111,21 @@ def _show_new() -> None:
         )  # fmt: skip
         profile, fps, transport = _ask_settings("live", 10.0, None)
         enabled = st.checkbox("Run it at once", value=True, key=f"new-enabled-{number}")
-        if st.form_submit_button("Add", type="primary"):
-            _act(f"Added {name}.", actions.add_camera, name, url, profile, fps, transport, enabled)
+        is_added, is_tested = _show_submits("Add")
+    if is_added:
+        _act(f"Added {name}.", actions.add_camera, name, url, profile, fps, transport, enabled)
+    if is_tested:
+        show_test(None, url, transport)
+
+
+def _show_submits(label: str) -> tuple[bool, bool]:
+    """Show a form's buttons; return whether it is to be done, and whether the camera is to be tested."""
+    with st.container(horizontal=True):
+        is_done = st.form_submit_button(label, type="primary")
+        is_tested = st.form_submit_button(
+            "Test", icon=":material/play_circle:", help="Open the camera now, and show a picture of it once."
+        )
+    return is_done, is_tested
 
 
 def _ask_settings(profile: str, fps: float, transport: str | None) -> tuple[str, float, str | None]:
