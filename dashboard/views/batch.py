@@ -9,7 +9,7 @@ import streamlit as st
 
 from contracts.errors import EmotraceError
 from contracts.parts import PRIORITIES
-from contracts.store import COMPLETE, make_uuid7
+from contracts.store import COMPLETE, FAILED, INCOMPLETE, INTERRUPTED, make_uuid7
 from contracts.submissions import REFUSED, Submission
 from dashboard import batch_actions, batch_queries, choosing, queries
 from dashboard.batch_rows import Recording
@@ -20,6 +20,7 @@ from dashboard.uploads import GB
 
 _PER_PAGE = 10
 _UPLOAD, _FOLDERS = "Upload", "From folders"
+_ICONS = {COMPLETE: ":material/check_circle:", **dict.fromkeys((FAILED, INCOMPLETE, INTERRUPTED), ":material/error:")}
 
 
 def render() -> None:
@@ -132,7 +133,8 @@ def _show_recording(one: Recording, zone: ZoneInfo, may_change: bool) -> None:
     with st.container(border=True):
         with st.container(horizontal=True, vertical_alignment="center"):
             st.markdown(
-                f"**{to_markdown(one.name)}** &nbsp; {to_markdown(one.state)} &nbsp; "
+                f"**{to_markdown(one.name)}** &nbsp; {_ICONS.get(one.state, ':material/hourglass_top:')} "
+                f"{to_markdown(one.state)} &nbsp; "
                 f":gray[handed in {to_markdown(tell_moment(one.at, zone))}]",
                 width="stretch",
             )
