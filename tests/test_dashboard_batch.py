@@ -19,11 +19,12 @@ from web_server import ask, run_server
 from contracts import audits, batches, jobs, parts, store
 from contracts.database import read_transaction
 from contracts.errors import NotAllowedError, UsageError
+from contracts.schema import parts as parts_table
 from contracts.schema import sessions
 from contracts.settings import read_settings
 from contracts.submissions import REFUSED, find_upload_dir, list_submissions
 from dashboard import batch_actions, upload_routes
-from dashboard.batch_rows import describe
+from dashboard.batch_rows import Recording, describe
 from dashboard.grants import GRANTS
 from dashboard.identity import VIEWER, Visitor
 from dashboard.offers import find_folders, list_files
@@ -232,6 +233,26 @@ def test_a_recording_is_cancelled_and_tried_again_on_the_page(
     with read_transaction(sqlite_engine) as connection:
         assert [one["action"] for one in audits.list_changes(connection)] == ["recording.retry", "recording.cancel"]
         assert connection.execute(sa.select(sessions.c.status)).scalar_one() == store.RUNNING
+
+
+def test_progress_is_measured_over_the_parts_that_were_read(engine: sa.Engine, valkey: redis.Redis, clip: Path) -> None:
+    planned = submit_recording(
+        engine, valkey, 5.0, video=clip, batch_id=store.make_uuid7(), priority=parts.NORMAL, fps=10.0
+    )
+
+    def look() -> Recording:
+        with read_transaction(engine) as connection:
+            return describe(batches.list_files(connection, planned.session_id)[0])
+
+    assert (look().state, look().share, look().left_s) == ("waiting for a free worker", 0.0, None)
+    with engine.begin() as connection:
+        row = parts.begin_part(connection, planned.session_id, 0)
+        assert row is not None
+        begun = sa.update(parts_table).values(started_at=row["started_at"] - 10)
+        connection.execute(begun)
+        parts.renew_part(connection, planned.session_id, 0, 1, done_s=0.5 * row["end_s"])
+    assert (look().state, look().has_rows) == ("being read", True)
+    assert look().share == pytest.approx(0.5) and look().left_s == pytest.approx(10.0, abs=2.0)
 
 
 def test_the_time_left_is_that_of_the_readers_at_work() -> None:

@@ -14,6 +14,7 @@ import streamlit as st
 import test_dashboard_browser as browser
 from conftest import RunEmotrace
 from dashboard_pages import list_texts, open_app
+from make_videos import write_video
 from timeline_rows import add_track, make_probabilities, make_session
 from web_server import ask, run_server
 
@@ -127,7 +128,7 @@ def test_the_page_tells_the_reason_and_shows_the_timeline(
 
 @pytest.mark.skipif(browser.CHROMIUM is None, reason="Chromium is not at hand")
 def test_the_player_and_the_chart_show_the_same_moment(
-    run_emotrace: RunEmotrace, carphone: Path, dashboard: str, database_url: str, page: "sync_api.Page"
+    run_emotrace: RunEmotrace, carphone: Path, dashboard: str, database_url: str, page: "sync_api.Page", tmp_path: Path
 ) -> None:
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
@@ -174,3 +175,15 @@ def test_the_player_and_the_chart_show_the_same_moment(
     shown = video.evaluate("video => video.currentTime")
     assert float(told.split()[1]) == pytest.approx(shown, abs=0.02) and shown > middle + 0.2
     assert problems == []
+
+    # Of a recording that this browser cannot play, the page says so and shows the timeline.
+    hevc = tmp_path / "other.mp4"
+    write_video(hevc, range(0, 4000, 40), codec="libx265", options={"x265-params": "log-level=none"})
+    engine = open_database(database_url)
+    session_id = record(engine, hevc, {**FACTS, "codec": "hevc"})
+    with read_transaction(engine) as connection:
+        source_id = store.read_session(connection, session_id)["source_id"]
+    engine.dispose()
+    page.goto(f"{dashboard}/?source={source_id}&session={session_id}")
+    page.wait_for_selector(browser.CHART)
+    page.get_by_text("This browser cannot play the recording's hevc video").wait_for()

@@ -13,6 +13,7 @@ from contracts import timelines
 from contracts.clocks import SessionClock
 from contracts.database import read_transaction
 from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW, compute_valence
+from contracts.playback import read_faces
 
 NUM_ROWS = 3000
 TICKS = np.sort(np.random.default_rng(1).choice(300_000, NUM_ROWS, replace=False)).astype(np.int64)
@@ -148,3 +149,15 @@ def test_wall_clock_times_take_the_camera_s_drift_out() -> None:
 def test_without_anchors_a_session_s_start_is_what_is_known() -> None:
     clock = SessionClock({"time_base_num": None, "start_pts": None, "started_at": 50.0}, [])
     assert clock.to_wall([2.5]).tolist() == [52.5]
+
+
+def test_the_faces_of_a_stretch_come_in_order_of_time(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        session = make_session(connection)
+        for track_id in (2, 1):
+            add_track(connection, session["session_id"], track_id, np.arange(0, 4000, 100), make_probabilities(40))
+    with read_transaction(engine) as connection:
+        rows = read_faces(connection, session, 0.95, 1.15)
+        first = read_faces(connection, session, 0.0, 4.0, limit=3)
+    assert [(round(row[0], 6), row[1]) for row in rows] == [(1.0, 1), (1.0, 2), (1.1, 1), (1.1, 2)]
+    assert len(rows[0]) == 13 and [row[1] for row in first] == [1, 2, 1]
