@@ -84,6 +84,7 @@ def show(name: str, *, database_url: str | None, as_json: bool) -> None:
         "profile": stream["profile"],
         "fps": f"{stream['fps']:g}",
         "transport": stream["transport"] or "-",
+        "live view": "on" if stream["preview"] else "off",
         "sessions": num_sessions,
         **{
             what: datetime.fromtimestamp(stream[f"{what}_at"]).strftime("%Y-%m-%d %H:%M")
@@ -102,12 +103,15 @@ def edit(
     profile: str | None,
     fps: float | None,
     transport: str | None,
+    preview: bool | None,
     database_url: str | None,
 ) -> None:
-    if all(value is None for value in (url, new_name, profile, fps, transport)):
-        raise UsageError("There is nothing to change. Give --url, --name, --profile, --fps or --transport.")
+    if all(value is None for value in (url, new_name, profile, fps, transport, preview)):
+        raise UsageError("There is nothing to change. Give --url, --name, --profile, --fps, --transport or --preview.")
     source = read_source(url) if url is not None else None
-    changes = {"name": new_name, "source": source, "profile": profile, "fps": fps, "transport": transport}
+    changes = {
+        "name": new_name, "source": source, "profile": profile, "fps": fps, "transport": transport, "preview": preview
+    }  # fmt: skip
     stream = _change(name, "camera.change", changes, database_url)
     print(f"Changed {_describe(stream)}.")
 

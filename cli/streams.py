@@ -96,6 +96,9 @@ def edit(
     profile: Annotated[Profile | None, typer.Option(help="How windows are cut.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames analysed per second.")] = None,
     transport: Annotated[Transport | None, typer.Option(help="What carries RTSP's video.")] = None,
+    preview: Annotated[
+        bool | None, typer.Option("--preview/--no-preview", help="Whether the dashboard may show what it sees now.")
+    ] = None,
     database: Database = None,
 ) -> None:
     """Change a stream; what is not given stays as it is."""
@@ -108,6 +111,7 @@ def edit(
         profile=profile.value if profile else None,
         fps=fps,
         transport=transport.value if transport else None,
+        preview=preview,
         database_url=database,
     )
 

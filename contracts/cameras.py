@@ -42,6 +42,7 @@ def add_stream(
     fps: float,
     transport: str | None,
     enabled: bool,
+    preview: bool = False,
 ) -> store.Row:
     """Store a new stream and return it; adding the same ``stream_id`` again changes nothing.
 
@@ -57,6 +58,7 @@ def add_stream(
         "profile": _check_profile(profile),
         "fps": _check_fps(fps),
         "enabled": enabled,
+        "preview": preview,
         "revision": 1,
         "created_at": now,
         "updated_at": now,
@@ -119,11 +121,12 @@ def change_stream(
     fps: float | None = None,
     transport: str | None = None,
     enabled: bool | None = None,
+    preview: bool | None = None,
 ) -> store.Row:
     """Change what is not None and return the stream.
 
     A new ``source`` keeps the transport where it has one. ``revision`` grows where a run has to begin anew, so not
-    with a new name.
+    with a new name. ``preview``: whether its pictures may be looked at (``contracts.previews``).
 
     Raises:
         UsageError: a value cannot be used, the name is taken, or the stream is gone.
@@ -145,6 +148,8 @@ def change_stream(
         values["fps"] = _check_fps(fps)
     if enabled is not None:
         values["enabled"] = enabled
+    if preview is not None:
+        values["preview"] = preview
     # Encrypted URLs cannot be compared: a source that is given counts as a change.
     values = {column: value for column, value in values.items() if column not in old or old[column] != value}
     if values:

@@ -14,6 +14,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 from contracts.emotions import EMOTIONS
@@ -45,6 +46,7 @@ streams = Table(
     Column("fps", Double, nullable=False),
     Column("transport", String(8)),  # of rtsp only: tcp, udp
     Column("enabled", Boolean, nullable=False),
+    Column("preview", Boolean, nullable=False, server_default=false()),  # whether its pictures may be looked at
     Column("revision", Integer, nullable=False),  # grows when a run would have to begin anew
     Column("created_at", Double, nullable=False),
     Column("updated_at", Double, nullable=False),

@@ -31,6 +31,7 @@ from ingest.jobs import check_card, require_redis
 from ingest.keeper import RunKeeper
 from ingest.live import CameraPlan, ingest_camera
 from ingest.outbox import Outbox
+from ingest.previews import PreviewPublisher
 from ingest.run_state import RunState
 from models.detection import FaceDetector, find_default_detector, make_detector
 
@@ -129,9 +130,11 @@ def _run_camera(
     """Start the run's threads, read the camera, and end them in order."""
     keeper = RunKeeper(engine, plan.lease, plan.stream["revision"], settings.lease_s)
     state = RunState(plan.lease, plan.stream["name"], plan.stream["fps"])
+    preview = PreviewPublisher(client, plan.stream["stream_id"], lambda: keeper.may_preview)
 
     def publish() -> None:
         publish_state(client, state.take(outbox.num_bytes, keeper.message))
+        preview.check()
 
     outbox = Outbox(CropStream(client, name_lane(LIVE, plan.card.model_id)), on_tick=publish)
     outbox.start()
@@ -147,8 +150,9 @@ def _run_camera(
         source, options, lambda: should_stop() or keeper.end_reason is not None or outbox.error is not None
     )
     try:
-        ingest_camera(plan, reader, detector, outbox, keeper, state)
+        ingest_camera(plan, reader, detector, outbox, keeper, state, preview)
     finally:
+        preview.close(_CLOSE_S)
         # Windows first: what was never handed over is counted when the session is sealed.
         outbox.close(_CLOSE_S)
         keeper.close(_CLOSE_S)

@@ -116,7 +116,9 @@ def run_camera_test_job(check_id: str) -> str:
 def _test(settings: Settings, source: Source, transport: str | None) -> CameraTestResult:
     cv2.setNumThreads(1)
     detector = make_detector(find_default_detector(), settings.yunet_path)
-    options = CameraOptions(transport=transport, open_timeout_s=settings.camera_open_timeout_s)
+    options = CameraOptions(
+        transport=transport, ca_file=settings.camera_ca_file, open_timeout_s=settings.camera_open_timeout_s
+    )
     findings, picture = watch_camera(CameraReader(source, options), source.url, _WATCH_S, detector)
     return CameraTestResult(findings=findings, jpeg=encode_picture(picture, ".jpg", _MAX_SIDE_PX))
 

@@ -24,9 +24,9 @@ Write = Callable[[sa.Connection], None]
 class RunKeeper:
     """Renews ``lease`` every few seconds, and commits with it what there is to know of the session.
 
-    ``is_held``: the run may analyse. ``end_reason``: why it must end, if so: the stream was disabled, removed or edited
-    since its ``revision``, or, and then the lease ``is_lost``, another run has taken over or an ``error`` ended this
-    thread. ``is_away``: the database is.
+    ``is_held``: the run may analyse. ``may_preview``: the stream's pictures may be looked at. ``end_reason``: why it
+    must end, if so: the stream was disabled, removed or edited since its ``revision``, or, and then the lease
+    ``is_lost``, another run has taken over or an ``error`` ended this thread. ``is_away``: the database is.
     """
 
     def __init__(
@@ -47,6 +47,7 @@ class RunKeeper:
         self.end_reason: str | None = None
         self.error: Exception | None = None
         self.is_away = False
+        self.may_preview = False
         self.message = ""
         self._thread = threading.Thread(target=self._run, name="keeper", daemon=True)
         self._thread.start()
@@ -150,6 +151,7 @@ class RunKeeper:
             stream = cameras.read_stream(connection, self._lease.stream_id)
         except UsageError:
             return "removed"
+        self.may_preview = bool(stream["preview"])
         if not stream["enabled"]:
             return "disabled"
         return "edited" if stream["revision"] != self._revision else None

@@ -21,6 +21,7 @@ from ingest.frames import UndecodablePacket
 from ingest.keeper import RunKeeper, Write
 from ingest.live_recorder import LiveRecorder
 from ingest.outbox import Outbox
+from ingest.previews import PreviewPublisher
 from ingest.rates import RateStepper
 from ingest.run_state import RunState
 from ingest.sampling import FrameSampler
@@ -64,6 +65,7 @@ def ingest_camera(
     outbox: Outbox,
     keeper: RunKeeper,
     state: RunState,
+    preview: PreviewPublisher,
 ) -> None:
     """Read a camera until its reader is told to stop, or the iteration ends."""
     session: LiveSession | None = None
@@ -71,7 +73,7 @@ def ingest_camera(
         for event in events:
             state.note(event)
             if isinstance(event, Connected):
-                session = LiveSession(plan, reader, detector, outbox, keeper, state, event.at)
+                session = LiveSession(plan, reader, detector, outbox, keeper, state, preview, event.at)
             elif session is not None:
                 session.handle(event)
                 if isinstance(event, Disconnected):
@@ -91,12 +93,13 @@ class LiveSession:
         outbox: Outbox,
         keeper: RunKeeper,
         state: RunState,
+        preview: PreviewPublisher,
         started_at: float,
     ) -> None:
         assert reader.connection is not None
         self.session_id = store.make_uuid7()
         self._plan, self._connection = plan, reader.connection
-        self._outbox, self._keeper, self._state = outbox, keeper, state
+        self._outbox, self._keeper, self._state, self._preview = outbox, keeper, state, preview
         asked_fps = float(plan.stream["fps"])
         self._asked = FrameSampler(asked_fps, self._connection.clock.time_base)
         self._rates = RateStepper(asked_fps, HIGH_AGE_S, LOW_AGE_S)
@@ -176,6 +179,7 @@ class LiveSession:
         self._recorder.add_frame(frame.pts, frame.time_s, found.state, found.track_ids)
         self._recorder.end_tracks(found.ended)
         self._outbox.put(found.sequences)
+        self._preview.offer(self.session_id, frame, found)
         self._state.count_analysed(found, time.time() - frame.arrived_at)
 
     def _count(self, pts: int, time_s: float, reason: str) -> None:
