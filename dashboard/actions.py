@@ -15,7 +15,9 @@ from dashboard.services import open_services
 _RETRY_S = 3.0
 
 
-def add_camera(name: str, url: str, profile: str, fps: float, transport: str | None, enabled: bool) -> store.Row:
+def add_camera(
+    name: str, url: str, profile: str, fps: float, transport: str | None, enabled: bool, preview: bool = False
+) -> store.Row:
     """Store a new camera and return it; credentials in ``url`` are encrypted and never shown again.
 
     Raises:
@@ -35,6 +37,7 @@ def add_camera(name: str, url: str, profile: str, fps: float, transport: str | N
             "fps": fps,
             "transport": transport,
             "enabled": enabled,
+            "preview": preview,
         }
         audits.record_change(connection, visitor.name, "camera.add", stream_id, **settings)
         return cameras.add_stream(connection, key, stream_id=stream_id, source=source, **settings)
@@ -42,7 +45,9 @@ def add_camera(name: str, url: str, profile: str, fps: float, transport: str | N
     return write_transaction(services.engine, write, _RETRY_S)
 
 
-def change_camera(stream_id: str, *, name: str, url: str, profile: str, fps: float, transport: str | None) -> store.Row:
+def change_camera(
+    stream_id: str, *, name: str, url: str, profile: str, fps: float, transport: str | None, preview: bool
+) -> store.Row:
     """Change a camera and return it; an empty ``url`` keeps the one that is stored, credentials and all.
 
     Raises:
@@ -52,7 +57,13 @@ def change_camera(stream_id: str, *, name: str, url: str, profile: str, fps: flo
     key, source = find_secret_key(services.settings), parse_source(url.strip()) if url.strip() else None
 
     def write(connection: sa.Connection) -> store.Row:
-        settings: dict[str, Any] = {"name": name.strip(), "profile": profile, "fps": fps, "transport": transport}
+        settings: dict[str, Any] = {
+            "name": name.strip(),
+            "profile": profile,
+            "fps": fps,
+            "transport": transport,
+            "preview": preview,
+        }
         audits.record_change(
             connection, visitor.name, "camera.change", stream_id, **settings, url="kept" if source is None else "new"
         )

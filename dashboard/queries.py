@@ -188,7 +188,7 @@ def list_cameras() -> pd.DataFrame:
     """Return the streams that operators want, their URLs without credentials."""
     with _read() as connection:
         rows = cameras.list_streams(connection)
-    columns = ["stream_id", "name", "kind", "url", "profile", "fps", "transport", "enabled", "updated_at"]
+    columns = ["stream_id", "name", "kind", "url", "profile", "fps", "transport", "enabled", "preview", "updated_at"]
     return pd.DataFrame(rows, columns=columns)
 
 

@@ -20,6 +20,7 @@ _URL_HELP = (
 _PROFILE_HELP = (
     "live for rooms and streets; driver keeps the largest steady face alone; batch trades delay for fewer CPUs."
 )
+_PREVIEW_HELP = "Operators may look at what the camera sees now, on the page Live view. Nothing of it is recorded."
 
 
 def render() -> None:
@@ -47,7 +48,7 @@ def _choose(rows: pd.DataFrame) -> Any | None:
     st.dataframe(
         shown,
         hide_index=True,
-        column_order=["state", "name", "url", "profile", "fps", "transport"],
+        column_order=["state", "name", "url", "profile", "fps", "transport", "preview"],
         column_config={
             "state": "State",
             "name": "Camera",
@@ -55,6 +56,7 @@ def _choose(rows: pd.DataFrame) -> Any | None:
             "profile": "Profile",
             "fps": st.column_config.NumberColumn("Frames/s", format="%g"),
             "transport": "Transport",
+            "preview": st.column_config.CheckboxColumn("Live view"),
         },
     )
     chosen = st.selectbox(
@@ -81,11 +83,12 @@ def _show_camera(camera: Any) -> None:
                 autocomplete="off",
             )  # fmt: skip
             profile, fps, transport = _ask_settings(camera.profile, camera.fps, camera.transport)
+            preview = st.checkbox("Live view", bool(camera.preview), help=_PREVIEW_HELP)
             is_saved, is_tested = _show_submits("Save")
         if is_saved:
             _act(
                 f"Changed {name}.", actions.change_camera, camera.stream_id,
-                name=name, url=url, profile=profile, fps=fps, transport=transport,
+                name=name, url=url, profile=profile, fps=fps, transport=transport, preview=preview,
             )  # fmt: skip
         if is_tested:
             show_test(camera.stream_id, url, transport)
@@ -111,9 +114,10 @@ def _show_new() -> None:
         )  # fmt: skip
         profile, fps, transport = _ask_settings("live", 10.0, None)
         enabled = st.checkbox("Run it at once", value=True, key=f"new-enabled-{number}")
+        preview = st.checkbox("Live view", help=_PREVIEW_HELP, key=f"new-preview-{number}")
         is_added, is_tested = _show_submits("Add")
     if is_added:
-        _act(f"Added {name}.", actions.add_camera, name, url, profile, fps, transport, enabled)
+        _act(f"Added {name}.", actions.add_camera, name, url, profile, fps, transport, enabled, preview)
     if is_tested:
         show_test(None, url, transport)
 
