@@ -148,19 +148,22 @@ def rekey(*, database_url: str | None) -> None:
 
 
 def _change(name: str, action: str, changes: Mapping[str, Any], database_url: str | None) -> Row:
-    told = {what: value for what, value in changes.items() if value is not None and what != "source"}
-    if changes.get("source") is not None:
-        told["url"] = "new"
     with open_engine(database_url) as (settings, engine, _):
         key = find_secret_key(settings)
 
         def write(connection: sa.Connection) -> Row:
             stream = cameras.read_stream(connection, name)
             changed = cameras.change_stream(connection, key, stream["stream_id"], **changes)
-            audit.record(connection, action, stream["stream_id"], **told)
+            audit.record(connection, action, stream["stream_id"], **tell_changes(changes))
             return changed
 
         return write_transaction(engine, write, settings.retry_s)
+
+
+def tell_changes(changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what audits tell of a stream's changes: of its URL only that it is another one."""
+    told = {what: value for what, value in changes.items() if value is not None and what != "source"}
+    return told if changes.get("source") is None else {**told, "url": "new"}
 
 
 def read_source(url: str) -> Source:

@@ -30,6 +30,28 @@ def up(
 
 
 @app.command()
+def watch(
+    source: Annotated[
+        str,
+        typer.Argument(
+            help="A webcam (0 or /dev/video0), a URL (- reads it from standard input), a file, or a stream's name."
+        ),
+    ],
+    fps: Annotated[float, typer.Option(help="Frames analysed per second, of a source that is no stream yet.")] = 10,
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="The dashboard's port.  [the first free one from 8501 on]")
+    ] = None,
+    browser: Annotated[bool, typer.Option("--open/--no-open", help="Open the page in a browser.")] = True,
+    database: Database = None,
+    redis: Redis = None,
+) -> None:
+    """Look at one source live: its picture with boxes, labels and probabilities, until Ctrl-C."""
+    from cli.watch import run
+
+    raise typer.Exit(run(source, fps, port, browser, redis, database))
+
+
+@app.command()
 def status(
     watch: Annotated[bool, typer.Option("--watch", "-w", help="Go on showing it until Ctrl-C.")] = False,
     as_json: Json = False,

@@ -25,6 +25,8 @@ _DRAW_S = 2.0
 _STOP_TIMEOUT_S = 20.0
 _MAX_PAUSE_S = 30.0
 _MAX_LOG_BYTES = 10_000_000  # of each process, twice: the present file and the one before it
+# Ended first, so that what they hand over last is still worked on.
+MAKE_WORK = ("ingest", "camera")
 # A part that ran for so long begins again with the shortest pause.
 _GOOD_S = 60.0
 
@@ -79,8 +81,6 @@ def run(
     with open_services(redis_url, database_url) as services, catch_interrupts() as interrupt:
         if dashboard is not None:
             check_accounts(services.engine, dashboard[0])
-        logs = services.settings.data_dir / "logs"
-        logs.mkdir(parents=True, exist_ok=True)
         known = [
             Part("scheduler", ["scheduler"]),
             *(Part(f"inference {number}", ["inference"]) for number in range(1, workers + 1)),
@@ -89,16 +89,23 @@ def run(
         if dashboard is not None:
             host, port = dashboard
             known.insert(0, Part("dashboard", ["dashboard", "--host", host, "--port", str(port)]))
-        for part in known:
-            part.log = logs / f"{part.name.replace(' ', '-')}.log"
-        try:
-            _watch(known, services, interrupt)
-        finally:
-            _stop(known)
+        run_parts(known, services, interrupt, "emotrace up")
     return 0
 
 
-def _watch(known: list[Part], services: Services, interrupt: Interrupt) -> None:
+def run_parts(known: list[Part], services: Services, interrupt: Interrupt, title: str) -> None:
+    """Run processes, started anew when they end, until ``interrupt``; then end them in order."""
+    logs = services.settings.data_dir / "logs"
+    logs.mkdir(parents=True, exist_ok=True)
+    for part in known:
+        part.log = logs / f"{part.name.replace(' ', '-')}.log"
+    try:
+        _watch(known, services, interrupt, title)
+    finally:
+        _stop(known)
+
+
+def _watch(known: list[Part], services: Services, interrupt: Interrupt, title: str) -> None:
     console = Console(stderr=True)
     next_draw_s = 0.0
     with _show(console) as live:
@@ -108,7 +115,7 @@ def _watch(known: list[Part], services: Services, interrupt: Interrupt) -> None:
                     console.print(f"{part.name}: {part.what}", markup=False, highlight=False, soft_wrap=True)
             if live is not None and time.monotonic() >= next_draw_s:
                 next_draw_s = time.monotonic() + _DRAW_S
-                live.update(_draw(known, services))
+                live.update(_draw(known, services, title))
             time.sleep(_POLL_S)
 
 
@@ -122,9 +129,9 @@ def _show(console: Console) -> Iterator[Live | None]:
         yield live
 
 
-def _draw(known: list[Part], services: Services) -> Table:
+def _draw(known: list[Part], services: Services, title: str) -> Table:
     whole = Table.grid(padding=(1, 0))
-    table = Table(title="emotrace up — Ctrl-C ends it in order", title_justify="left")
+    table = Table(title=f"{title} — Ctrl-C ends it in order", title_justify="left")
     for name in ("part", "process", "for", "starts", "state"):
         table.add_column(name)
     for part in known:
@@ -150,7 +157,7 @@ def _stop(known: list[Part]) -> None:
     for part in reversed(known):
         if part.child is not None:
             part.child.ask_to_stop()
-            if part.name == "ingest":
+            if part.name in MAKE_WORK:
                 part.child.stop(_STOP_TIMEOUT_S)
     for part in known:
         if part.child is not None:
