@@ -59,6 +59,26 @@ def read_download(page: "sync_api.Page", label: str) -> pd.DataFrame:
     return pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
 
 
+def check_report(page: "sync_api.Page", models: list[str], stored: pd.DataFrame) -> None:
+    """The report of what is shown is one file: opened from the disk it shows its picture, and fetches nothing."""
+    with page.expect_download() as download:
+        page.get_by_role("button", name="Report").click()
+    assert page.context.browser is not None
+    report = page.context.browser.new_page(viewport={"width": 1280, "height": 1000})
+    asked: list[str] = []
+    report.on("request", lambda request: asked.append(request.url))
+    path = Path(download.value.path()).rename(Path(download.value.path()).with_suffix(".html"))
+    report.goto(path.as_uri())
+    assert report.title() == "Timeline of carphone_pristine.mp4"
+    assert report.locator("img").first.evaluate("picture => picture.complete && picture.naturalWidth > 500")
+    text = report.inner_text("body")
+    assert models[0] in text and f"{stored['happy'].mean():.1%}" in text
+    assert all(url.startswith(("file:", "data:")) for url in asked)
+    if folder := os.environ.get("EMOTRACE_SHOTS"):
+        report.screenshot(path=f"{folder}/report.png", full_page=True)
+    report.close()
+
+
 def test_an_analyst_opens_a_recording_looks_closer_and_exports_it(
     run_emotrace: RunEmotrace, carphone: Path, dashboard: str, database_url: str, page: "sync_api.Page"
 ) -> None:
@@ -83,6 +103,8 @@ def test_an_analyst_opens_a_recording_looks_closer_and_exports_it(
     assert whole[list(EMOTIONS)].to_numpy() == pytest.approx(stored[list(EMOTIONS)].to_numpy())
     assert set(whole["model"]) == set(stored["model_id"])
     assert exports == [("local", "table.export", whole["session"][0], {"kind": "csv", "rows": len(stored)})]
+
+    check_report(page, list(set(whole["model"])), stored)
 
     # Drag over the chart's middle: the database is asked for that stretch.
     box = page.locator(".js-plotly-plot").bounding_box()

@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW
-from dashboard import choosing, exports, queries, summary_charts
+from dashboard import choosing, exports, queries, reporting, summary_charts, summary_report
 from dashboard.summing import Summary
 from dashboard.texts import show_errors, tell_duration, tell_state, to_line, to_markdown
 from dashboard.theme import find_theme
@@ -31,18 +31,22 @@ def render() -> None:
         faces = choosing.choose_camera_faces(source.source_id, start_at, end_at, zone)
         models = ", ".join(sorted(set(queries.list_sessions(source.source_id)["model_id"])))
         about = {"session_id": source.source_id, "source": source.name, "model_id": models, "settings": {}}
-        _show(queries.sum_camera(source.source_id, faces, start_at, end_at), about, zone)
+        shown = reporting.find_shown(about, start_at, end_at, zone)
+        _show(queries.sum_camera(source.source_id, faces, start_at, end_at), shown)
         return
     with second:
         session = choosing.choose_session(source.source_id, zone)
     if session is not None:
         tracks = choosing.choose_tracks(session["session_id"])
-        _show(queries.sum_recording(session["session_id"], tracks, 0.0, session["duration_s"]), session, None)
+        shown = reporting.find_shown(session, 0.0, session["duration_s"], None)
+        _show(queries.sum_recording(session["session_id"], tracks, shown.start, shown.end), shown)
 
 
-def _show(summary: Summary, about: Mapping[str, Any], zone: ZoneInfo | None) -> None:
+def _show(summary: Summary, shown: reporting.Shown) -> None:
+    about, zone = shown.about, shown.zone
     rows = int(summary.shares["rows"].sum())
     st.caption(to_markdown(f"{rows:,} rows   ·   model {about['model_id']}", 300))
+    summary_report.offer_summary(shown, summary, st.session_state.get("episodes-of") or [])
     if not rows:
         st.info("There are no results in this range.", icon=":material/donut_small:")
     else:

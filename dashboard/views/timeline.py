@@ -9,7 +9,7 @@ import streamlit as st
 
 from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW
 from contracts.errors import SourceError
-from dashboard import charts, choosing, exports, marking, person_editing, queries
+from dashboard import charts, choosing, exports, marking, person_editing, queries, reporting, timeline_report
 from dashboard.axis import read_place
 from dashboard.legend import show_legend
 from dashboard.panels import Panel, average
@@ -156,6 +156,8 @@ def _show_chart(key: str, bounds: View, read: ReadPanels, scope: Scope, about: d
     with st.expander("Table of these numbers"):
         st.dataframe(table, hide_index=True, column_config=exports.describe_columns(table))
     exports.offer(table, about, key)
+    shown = reporting.find_shown(about, view.start, view.end, zone)
+    timeline_report.offer_timeline(shown, panels, style or "area", with_valence, moment)
     marking.show_markers(key, scope, markers, view, bounds, moment, about)
     session_ids = [scope.session_id] if scope.session_id else _list_camera_sessions(scope.source_id, bounds)
     person_editing.show_editing(key, session_ids, zone, moment)

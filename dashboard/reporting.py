@@ -1,0 +1,73 @@
+"""Reports of what a page shows, as one file (``reports.html``): of what they are, and who has them made."""
+
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+from zoneinfo import ZoneInfo
+
+import streamlit as st
+
+from dashboard.reporting_actions import prepare_report
+from dashboard.reporting_queries import read_camera_origin
+from dashboard.texts import tell_moment, tell_seconds, to_line
+from reports.html import Attachment, Report, Section, make_html
+
+
+class Shown(NamedTuple):
+    """What a page shows: of what, from when to when (a ``zone`` makes it wall-clock times), made by what."""
+
+    about: Mapping[str, Any]
+    start: float
+    end: float
+    zone: ZoneInfo | None
+    models: Sequence[str]
+    settings: Sequence[str]
+
+    @property
+    def origin(self) -> dict[str, Any]:
+        """What the last columns of a table's file say."""
+        settings = [json.loads(one) for one in self.settings]
+        told = settings[0] if len(settings) == 1 else settings
+        return {**self.about, "model_id": ", ".join(self.models), "settings": told}
+
+    def tell(self, moment: float) -> str:
+        """Return a moment in words."""
+        return tell_seconds(moment) if self.zone is None else tell_moment(moment, self.zone)
+
+
+def find_shown(about: Mapping[str, Any], start: float, end: float, zone: ZoneInfo | None) -> Shown:
+    """Return what a page shows; ``about`` has session_id (of a camera: its source's), source, model_id and settings."""
+    if zone is None:
+        settings = json.dumps(about["settings"], sort_keys=True)
+        return Shown(about, start, end, zone, [str(about["model_id"])], [settings])
+    origin = read_camera_origin(str(about["session_id"]), start, end)
+    return Shown(about, start, end, zone, origin.models, origin.settings)
+
+
+def offer(make: Callable[[str], bytes], shown: Shown, kind: str) -> None:
+    """Offer a report of a ``kind``; ``make`` is given its author's name when somebody asks for it."""
+    session_id = str(shown.about["session_id"])
+    made = prepare_report(make, session_id, kind=kind, start=shown.start, end=shown.end)
+    st.download_button(
+        "Report", made, f"emotrace-{session_id[:13]}-{kind}.html", "text/html", key=f"report-{kind}-{session_id}",
+        icon=":material/description:", on_click="ignore",
+        help="What is shown, with its numbers, the model and the settings, as one file to read and print.",
+    )  # fmt: skip
+
+
+def make_report(
+    shown: Shown, kind: str, author: str, sections: Sequence[Section], attachments: Sequence[Attachment] = ()
+) -> bytes:
+    """Return the report as a file: what it is of, when and by whom it was made, and what was shown."""
+    name = to_line(str(shown.about["source"]), 200)
+    zone = shown.zone or ZoneInfo("UTC")
+    facts = [
+        ("Source", name),
+        ("Camera" if shown.zone is not None else "Session", str(shown.about["session_id"])),
+        ("Range", f"{shown.tell(shown.start)} to {shown.tell(shown.end)}" + (f" ({zone})" if shown.zone else "")),
+        ("Model", ", ".join(shown.models) or "–"),
+        *(("Settings", one) for one in shown.settings),
+        ("Made", f"{tell_moment(time.time(), zone)} ({zone}), by {to_line(author)}"),
+    ]
+    return make_html(Report(f"{kind} of {name}", "emotrace report", facts, sections, attachments))
