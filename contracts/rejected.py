@@ -4,7 +4,7 @@ A stream's rejected entries lie in a stream of their own beside it (``CropStream
 for seven days. The ledger's count of them is in the table ``rejections``.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, cast
@@ -66,8 +66,26 @@ def find_rejected(client: redis.Redis, entry_id: str, retry_s: float, lane: str 
     return found[0]
 
 
-def requeue(client: redis.Redis, engine: sa.Engine, rejected: Rejected) -> None:
+def read_rejected(client: redis.Redis, stream: str, entry_id: str, retry_s: float) -> Rejected:
+    """Return the entry with an id that was rejected from ``stream``.
+
+    Raises:
+        UsageError: it is not there any more.
+        ServiceError: Redis is out of reach.
+    """
+    name = stream + REJECTED_SUFFIX
+    found = cast("list[Any]", call_redis(lambda: client.xrange(name, entry_id, entry_id), retry_s))
+    if not found:
+        raise UsageError(f"The rejected entry {entry_id} is not there any more: somebody else took it.")
+    return _make_rejected(stream, *found[0])
+
+
+def requeue(
+    client: redis.Redis, engine: sa.Engine, rejected: Rejected, record: Callable[[sa.Connection], None] | None = None
+) -> None:
     """Put an entry back on its lane, and take its rejection out of the ledger.
+
+    What ``record`` writes is committed with it, or not at all.
 
     A camera's session that is sealed is opened again. Redis moves the entry inside the database's transaction. Whatever
     ends this in the middle, the entry lies in one of the two streams, and the ledger comes right: before the move
@@ -89,6 +107,8 @@ def requeue(client: redis.Redis, engine: sa.Engine, rejected: Rejected) -> None:
     def move(connection: sa.Connection) -> None:
         sealing.reopen_session(connection, entry.session_id)
         store.remove_rejections(connection, [(entry.session_id, entry.track_id, entry.first_pts)])
+        if record is not None:
+            record(connection)
         call_redis(partial(_move_back, client, rejected), retry_s=0.0)
 
     # Not repeated: a second try would find the entry moved.
@@ -117,7 +137,8 @@ def _move_back(client: redis.Redis, rejected: Rejected) -> None:
 def _read_page(client: redis.Redis, name: str, start: str) -> list[Rejected]:
     page = cast("list[Any]", client.xrange(name, min=start, count=_PAGE))
     stream = name.removesuffix(REJECTED_SUFFIX)
-    return [
-        Rejected(stream, read_entry(raw_id, fields), fields.get(b"reason", b"").decode(errors="replace"))
-        for raw_id, fields in page
-    ]
+    return [_make_rejected(stream, raw_id, fields) for raw_id, fields in page]
+
+
+def _make_rejected(stream: str, raw_id: bytes, fields: dict[bytes, bytes]) -> Rejected:
+    return Rejected(stream, read_entry(raw_id, fields), fields.get(b"reason", b"").decode(errors="replace"))

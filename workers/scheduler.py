@@ -13,12 +13,13 @@ from typing import Any
 import redis
 import sqlalchemy as sa
 
-from contracts import camera_sessions, cameras, jobs, leases, metrics, part_sessions, parts, sealing, store
+from contracts import camera_sessions, cameras, history, jobs, leases, metrics, part_sessions, parts, sealing, store
 from contracts.database import read_transaction, write_transaction
 from contracts.errors import RowsRefusedError, ServiceError
 from contracts.jobs import CameraJobs
 from contracts.lanes import BATCH, LIVE, name_lane
 from contracts.logs import get_logger
+from contracts.overview import read_overview
 from contracts.pressure import KEPT_S, read_pressure
 from contracts.stream import CropStream
 
@@ -39,6 +40,7 @@ class Scheduler:
         self._name = f"{socket.gethostname()}-{os.getpid()}"
         self._unchanged: dict[str, tuple[int, float]] = {}
         self._unread_since: dict[tuple[str, int], float] = {}
+        self._next_sample_s = 0.0
 
     def run(self, should_stop: Callable[[], bool]) -> None:
         """Tick every two seconds until ``should_stop``; a service that is away is waited for."""
@@ -79,6 +81,7 @@ class Scheduler:
             write_transaction(self._engine, end, retry_s=0.0)
         self._seal_sessions()
         self._look_after_parts()
+        self._sample_overview()
         metrics.RECONCILED.set_to_current_time()
         return True
 
@@ -100,6 +103,13 @@ class Scheduler:
         for row in unfinished:
             stream = CropStream(self._client, name_lane(BATCH, row["model_id"]))
             part_sessions.finish_parts(self._engine, stream, row["session_id"], retry_s=0.0)
+
+    def _sample_overview(self) -> None:
+        """Keep how everything goes, for those who look later."""
+        now_s = time.monotonic()
+        if now_s >= self._next_sample_s:
+            self._next_sample_s = now_s + history.SAMPLE_S
+            history.record_sample(self._client, history.make_sample(read_overview(self._engine, self._client)))
 
     def _seal_sessions(self) -> None:
         with read_transaction(self._engine) as connection:
