@@ -31,6 +31,7 @@ page = st.navigation(
             st.Page("views/live.py", title="Live view", icon=":material/visibility:"),
             st.Page("views/cameras.py", title="Cameras", icon=":material/videocam:", visibility=for_operators),
             st.Page("views/health.py", title="Health", icon=":material/monitor_heart:"),
+            st.Page("views/model_cards.py", title="Models", url_path="models", icon=":material/neurology:"),
         ],
         "Admins": [
             st.Page("views/users.py", title="Users", icon=":material/group:", visibility=for_admins),

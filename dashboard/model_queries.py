@@ -1,0 +1,78 @@
+"""What the page Models reads: cards, and what uses which."""
+
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+import msgspec
+import pandas as pd
+import streamlit as st
+
+from contracts import model_uses
+from contracts.database import read_transaction
+from contracts.errors import ModelError
+from contracts.model_card import DEFAULT_MODEL, ModelCard, read_card
+from dashboard.identity import VIEWER, require
+from dashboard.services import open_services
+
+_FRESH_S = 10.0
+USE_COLUMNS = ("model_id", "source_id", "kind", "name", "num_sessions", "num_open", "newest_at")
+
+
+class Model(NamedTuple):
+    """A model: its card, since when the database has it (None: no session names it yet), and whether new ones do."""
+
+    card: ModelCard
+    created_at: float | None
+    is_default: bool
+
+
+def list_models() -> list[Model]:
+    """Return the models, the one of new sessions first, then those stored last.
+
+    Raises:
+        NotAllowedError: nobody is logged in.
+        ServiceError: the database is out of reach.
+    """
+    require(VIEWER)
+    stored = {row["model_id"]: row for row in _list_models()}
+    default = _find_default()
+    found = []
+    if default is not None:
+        row = stored.get(default.model_id)
+        found.append(Model(default, row["created_at"] if row is not None else None, True))
+    for model_id, row in stored.items():
+        if default is None or model_id != default.model_id:
+            with suppress(msgspec.ValidationError):  # of another release
+                found.append(Model(msgspec.convert(row["card"], ModelCard), row["created_at"], False))
+    return found
+
+
+@st.cache_data(ttl=_FRESH_S, max_entries=1, show_spinner=False)
+def _list_models() -> list[dict[str, Any]]:
+    with read_transaction(open_services().engine) as connection:
+        return [dict(row) for row in model_uses.list_models(connection)]
+
+
+def list_uses() -> pd.DataFrame:
+    """Return which source used which model, those used last first: ``USE_COLUMNS``.
+
+    Raises:
+        NotAllowedError: nobody is logged in.
+        ServiceError: the database is out of reach.
+    """
+    require(VIEWER)
+    return _list_uses()
+
+
+@st.cache_data(ttl=_FRESH_S, max_entries=1, show_spinner=False)
+def _list_uses() -> pd.DataFrame:
+    with read_transaction(open_services().engine) as connection:
+        rows = model_uses.list_model_uses(connection)
+    return pd.DataFrame(rows, columns=list(USE_COLUMNS))
+
+
+def _find_default() -> ModelCard | None:
+    """Return the card of the model that new sessions get, where it is installed here."""
+    with suppress(ModelError):
+        return read_card(DEFAULT_MODEL)
+    return None
