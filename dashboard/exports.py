@@ -9,19 +9,12 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 import pyarrow as pa  # type: ignore[import-untyped]
-import sqlalchemy as sa
 import streamlit as st
 from pyarrow import parquet
 
-from contracts import audits
-from contracts.database import write_transaction
 from contracts.timelines import VALUES
-from dashboard.identity import VIEWER, require
+from dashboard.exporting_actions import prepare_file
 from dashboard.panels import Panel
-from dashboard.services import open_services
-
-# A visitor waits for it.
-_RETRY_S = 3.0
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -58,8 +51,8 @@ def offer(table: pd.DataFrame, about: Mapping[str, Any], key: str) -> None:
     Raises:
         NotAllowedError: the visitor is not logged in any more.
     """
-    visitor = require(VIEWER)
-    name = f"emotrace-{str(about['session_id'])[:13] or 'camera'}"
+    session_id = str(about["session_id"])
+    name = f"emotrace-{session_id[:13] or 'camera'}"
     with st.container(horizontal=True):
         for label, kind, ending, write in (
             ("CSV", "text/csv", "csv", to_csv),
@@ -67,8 +60,9 @@ def offer(table: pd.DataFrame, about: Mapping[str, Any], key: str) -> None:
         ):
             st.download_button(
                 label,
-                # Made when it is asked for, where nobody knows any more who asks.
-                partial(_write_down, visitor.name, write, table, about, ending),
+                prepare_file(
+                    partial(_write, write, table, about), "table.export", session_id, kind=ending, rows=len(table)
+                ),
                 f"{name}.{ending}",
                 kind,
                 key=f"{ending}-{key}",
@@ -78,20 +72,12 @@ def offer(table: pd.DataFrame, about: Mapping[str, Any], key: str) -> None:
             )
 
 
-def _write_down(
-    who: str,
+def _write(
     write: Callable[[pd.DataFrame, Mapping[str, Any]], bytes],
     table: pd.DataFrame,
     about: Mapping[str, Any],
-    ending: str,
+    _author: str,
 ) -> bytes:
-    """Return a table's file, and store who took it."""
-    details = {"kind": ending, "rows": len(table)}
-
-    def record(connection: sa.Connection) -> None:
-        audits.record_change(connection, who, "table.export", str(about["session_id"]), **details)
-
-    write_transaction(open_services().engine, record, _RETRY_S)
     return write(table, about)
 
 

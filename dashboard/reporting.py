@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboard.reporting_actions import prepare_report
+from dashboard.exporting_actions import prepare_file
 from dashboard.reporting_queries import read_camera_origin
 from dashboard.texts import tell_moment, tell_seconds, to_line
 from reports.html import Attachment, Report, Section, make_html
@@ -48,7 +48,7 @@ def find_shown(about: Mapping[str, Any], start: float, end: float, zone: ZoneInf
 def offer(make: Callable[[str], bytes], shown: Shown, kind: str) -> None:
     """Offer a report of a ``kind``; ``make`` is given its author's name when somebody asks for it."""
     session_id = str(shown.about["session_id"])
-    made = prepare_report(make, session_id, kind=kind, start=shown.start, end=shown.end)
+    made = prepare_file(make, "report.make", session_id, kind=kind, start=shown.start, end=shown.end)
     st.download_button(
         "Report", made, f"emotrace-{session_id[:13]}-{kind}.html", "text/html", key=f"report-{kind}-{session_id}",
         icon=":material/description:", on_click="ignore",

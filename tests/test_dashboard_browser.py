@@ -16,6 +16,7 @@ from dashboard_process import run_dashboard
 from timeline_rows import add_track, make_probabilities, make_session
 
 from contracts import audits, markers
+from contracts.audits import list_changes
 from contracts.database import open_database, read_transaction
 from contracts.emotions import EMOTIONS
 from contracts.schema import emotions
@@ -124,6 +125,10 @@ def test_an_analyst_opens_a_recording_looks_closer_and_exports_it(
     page.locator("h1").click()
     page.keyboard.press("a")
     page.wait_for_function("document.body.innerText.includes('0.00 s to')")
+    engine = open_database(database_url)
+    with read_transaction(engine) as connection:
+        assert [row["action"] for row in list_changes(connection)] == ["table.export", "report.make", "table.export"]
+    engine.dispose()
     # Nothing is fetched from anywhere else.
     assert {url.split("/")[2] for url in asked if url.startswith("http")} == {dashboard.split("/")[2]}
 

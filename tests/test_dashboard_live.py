@@ -24,7 +24,7 @@ from contracts.previews import Preview, PreviewFace
 from contracts.settings import read_settings
 from contracts.sources import parse_source
 from contracts.stream_state import BACKING_OFF, LIVE, StreamState, publish_state
-from dashboard import identity, live_actions, live_queries, live_view
+from dashboard import identity, live_actions, live_queries, live_view, queries
 from dashboard.identity import ANALYST, Visitor
 
 HAPPY = np.array([[0.02, 0.02, 0.02, 0.86, 0.02, 0.02, 0.04]])
@@ -181,3 +181,16 @@ def test_a_page_that_stays_open_needs_no_more_memory(
             sizes.append(process.memory_info().rss)
     assert not app.exception and read_metrics(app)["Faces"] == "3"
     assert sizes[1] - sizes[0] < 30e6
+
+
+def test_a_view_that_was_turned_off_and_on_again_is_noted_again(
+    monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine, valkey: redis.Redis
+) -> None:
+    stream_id = add_camera(sqlite_engine, preview=True)
+    app = open_app(monkeypatch, url, "live")
+    app.toggle[0].set_value(True).run()
+    live_actions.set_preview(stream_id, False)
+    queries.list_cameras.clear()
+    assert "is off" in list_texts(app.run())
+    press(app, "Turn the live view on")
+    assert list_actions(sqlite_engine).count("camera.look") == 1 + int(app.toggle[0].value)

@@ -19,7 +19,7 @@ from timeline_rows import add_coverage, add_track, make_probabilities, make_sess
 from contracts import audits
 from contracts.database import read_transaction
 from contracts.emotions import COLOURS, EMOTIONS
-from dashboard import queries, reporting, reporting_actions, summary_report, timeline_report
+from dashboard import exporting_actions, queries, reporting, summary_report, timeline_report
 from dashboard.panels import make_panel
 from dashboard.reporting import Shown
 from reports.html import Attachment, Report, ReportTable, Section, make_html
@@ -134,7 +134,7 @@ def test_a_report_is_offered_and_noted(monkeypatch: pytest.MonkeyPatch, sqlite_e
         app = open_app(monkeypatch, str(sqlite_engine.url), page)
         offered: list[Any] = [one.proto for one in app.get("download_button")]
         assert "Report" in [one.label for one in offered]
-    made = reporting_actions.prepare_report(lambda author: author.encode(), "s", kind="timeline")
+    made = exporting_actions.prepare_file(lambda author: author.encode(), "report.make", "s", kind="timeline")
     assert made() == b"local"
     with read_transaction(sqlite_engine) as connection:
         (noted,) = audits.list_changes(connection)

@@ -66,7 +66,8 @@ def _choose_to_look(camera: Any) -> bool:
 
 def _note_look(stream_id: str) -> None:
     if st.session_state[f"look-{stream_id}"]:
-        live_actions.begin_look(stream_id)
+        with show_errors():
+            live_actions.begin_look(stream_id)
 
 
 def _offer_preview(camera: Any) -> None:
@@ -78,6 +79,8 @@ def _offer_preview(camera: Any) -> None:
     if st.button("Turn the live view on", icon=":material/visibility:"):
         live_actions.set_preview(camera.stream_id, True)
         queries.list_cameras.clear()
+        # Whoever had looked before it was turned off begins anew, and that is noted.
+        st.session_state.pop(f"look-{camera.stream_id}", None)
         st.rerun()
 
 

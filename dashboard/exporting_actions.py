@@ -1,4 +1,4 @@
-"""Reports that leave the dashboard: stored as made, by whom and of what."""
+"""Files that leave the dashboard: stored as made, by whom and of what."""
 
 from collections.abc import Callable
 from typing import Any
@@ -12,8 +12,8 @@ from dashboard.services import open_services
 _RETRY_S = 3.0
 
 
-def prepare_report(make: Callable[[str], bytes], subject: str, **details: Any) -> Callable[[], bytes]:
-    """Return what makes a report when it is asked for, and stores that it was.
+def prepare_file(make: Callable[[str], bytes], action: str, subject: str, **details: Any) -> Callable[[], bytes]:
+    """Return what makes a file when it is asked for, and stores that it was, as ``action`` ("table.export").
 
     ``make`` is given the visitor's name. They are asked for here: a download is made outside of their page's run.
 
@@ -22,13 +22,13 @@ def prepare_report(make: Callable[[str], bytes], subject: str, **details: Any) -
     """
     visitor, engine = require(VIEWER), open_services().engine
 
-    def make_report() -> bytes:
+    def make_file() -> bytes:
         content = make(visitor.name)
         write_transaction(
             engine,
-            lambda connection: audits.record_change(connection, visitor.name, "report.make", subject, **details),
+            lambda connection: audits.record_change(connection, visitor.name, action, subject, **details),
             _RETRY_S,
         )
         return content
 
-    return make_report
+    return make_file
