@@ -52,23 +52,32 @@ def page() -> Iterator["sync_api.Page"]:
         browser.close()
 
 
+def download(page: "sync_api.Page", label: str) -> Path:
+    """Press a button until its file comes: one that is pressed while the page is drawn anew gives none."""
+    for _ in range(5):
+        # A button that is being drawn anew still asks for what stood there before.
+        page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+        try:
+            with page.expect_download(timeout=15_000) as expected:
+                page.get_by_role("button", name=label).click()
+            return Path(expected.value.path())
+        except sync_api.TimeoutError:
+            continue
+    raise AssertionError(f"{label} gives no file")
+
+
 def read_download(page: "sync_api.Page", label: str) -> pd.DataFrame:
-    # A button that is being drawn anew still asks for what stood there before.
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
-    with page.expect_download() as download:
-        page.get_by_role("button", name=label).click()
-    return pd.read_csv(io.BytesIO(Path(download.value.path()).read_bytes()))
+    return pd.read_csv(io.BytesIO(download(page, label).read_bytes()))
 
 
 def check_report(page: "sync_api.Page", models: list[str], stored: pd.DataFrame) -> None:
     """The report of what is shown is one file: opened from the disk it shows its picture, and fetches nothing."""
-    with page.expect_download() as download:
-        page.get_by_role("button", name="Report").click()
+    downloaded = download(page, "Report")
+    path = downloaded.rename(downloaded.with_suffix(".html"))
     assert page.context.browser is not None
     report = page.context.browser.new_page(viewport={"width": 1280, "height": 1000})
     asked: list[str] = []
     report.on("request", lambda request: asked.append(request.url))
-    path = Path(download.value.path()).rename(Path(download.value.path()).with_suffix(".html"))
     report.goto(path.as_uri())
     assert report.title() == "Timeline of carphone_pristine.mp4"
     assert report.locator("img").first.evaluate("picture => picture.complete && picture.naturalWidth > 500")
