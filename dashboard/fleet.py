@@ -15,7 +15,7 @@ SIGNS = {LIVE: "●", CONNECTING: "◌", STALLED: "▲", BACKING_OFF: "▲", FAI
 TROUBLE = (STALLED, BACKING_OFF, FAILED, "silent")
 _WALL_COLUMNS = [
     "stream_id", "name", "state", "shown", "for_s", "emotion", "valences", "faces", "fps", "asked_fps", "reconnects",
-    "skipped", "lag_s", "host", "message",
+    "skipped", "lag_s", "host", "live", "message",
 ]  # fmt: skip
 
 
@@ -45,6 +45,7 @@ def _make_row(one: StreamOverview, recent: Mapping[str, Recent], now: float) -> 
         "emotion": "",
         "message": "",
         "host": "",
+        "live": f"/live?camera={one.stream['stream_id']}&look=on" if one.stream["preview"] else None,
     }
     if told is None:
         return row

@@ -1,11 +1,14 @@
 """The live view: what a camera sees now, with what its newest rows say; for operators, on request, and noted."""
 
 import time
+import tomllib
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import pandas as pd
 import psutil
 import pytest
 import redis
@@ -164,6 +167,23 @@ def test_who_is_no_operator_sees_no_picture_and_turns_nothing_on(
         with pytest.raises(NotAllowedError, match="operator"):
             attempt()
     assert not previews.is_wanted(valkey, stream_id) and list_actions(sqlite_engine) == []
+
+
+def test_the_wall_leads_to_cameras_that_may_be_looked_at(
+    monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine
+) -> None:
+    shown = add_camera(sqlite_engine, True, "Gate")
+    add_camera(sqlite_engine, False, "Yard")
+    wall = open_app(monkeypatch, url, "wall").dataframe[0].value.set_index("name")
+    assert wall.loc["Gate", "live"] == f"/live?camera={shown}&look=on" and pd.isna(wall.loc["Yard", "live"])
+
+
+def test_what_pages_and_reports_read_beside_their_code_is_installed() -> None:
+    root = Path(live_view.__file__).parent.parent
+    patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    for package in ("dashboard", "reports"):
+        beside = [path.name for path in (root / package).iterdir() if path.is_file() and path.suffix != ".py"]
+        assert beside and all(any(fnmatch(name, pattern) for pattern in patterns[package]) for name in beside)
 
 
 def test_a_page_that_stays_open_needs_no_more_memory(

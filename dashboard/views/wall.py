@@ -74,6 +74,7 @@ def _show_table(shown: pd.DataFrame) -> None:
             "reconnects",
             "for_s",
             "host",
+            "live",
             "message",
         ],
         column_config={
@@ -88,6 +89,7 @@ def _show_table(shown: pd.DataFrame) -> None:
             "reconnects": column.NumberColumn("Reconnects", format="%d"),
             "for_s": column.NumberColumn("For (s)", format="%.0f"),
             "host": column.TextColumn("Host"),
+            "live": column.LinkColumn("Live view", display_text="look"),
             "message": column.TextColumn("Message"),
         },
     )
