@@ -15,7 +15,7 @@ from rich.table import Table
 from cli import audit
 from cli.messages import to_line
 from cli.services import open_engine
-from contracts import users
+from contracts import password_hashes, users
 from contracts.database import read_transaction, write_transaction
 from contracts.errors import UsageError
 from contracts.passwords import read_password
@@ -142,7 +142,7 @@ def _ask_hash(name: str, password_file: Path | None) -> str:
             password = sys.stdin.buffer.readline(_MAX_LINE).decode().rstrip("\r\n")
         except UnicodeDecodeError:
             raise UsageError("The password on standard input is not text in UTF-8.") from None
-    return users.hash_password(users.check_password(password, name))
+    return password_hashes.hash_password(password_hashes.check_password(password, name))
 
 
 def _describe(user: Row) -> str:

@@ -14,8 +14,9 @@ import sqlalchemy as sa
 from contracts import audits, store
 from contracts.database import read_transaction, write_transaction
 from contracts.errors import NotAllowedError
+from contracts.password_hashes import matches
 from contracts.schema import login_attempts, logins, users
-from contracts.users import fold_name, lock, matches
+from contracts.users import fold_name, lock
 
 WINDOW_S = 900.0
 MAX_PER_NAME = 10

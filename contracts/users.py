@@ -8,8 +8,6 @@ import ipaddress
 import re
 import time
 import unicodedata
-from functools import cache
-from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
@@ -17,14 +15,9 @@ from contracts import store
 from contracts.errors import UsageError
 from contracts.schema import logins, users
 
-if TYPE_CHECKING:
-    from argon2 import PasswordHasher
-
 # Each role may do what the ones before it may.
 ROLES = VIEWER, ANALYST, OPERATOR, ADMIN = ("viewer", "analyst", "operator", "admin")
-MIN_PASSWORD_LENGTH = 10
 
-_MAX_PASSWORD_LENGTH = 1000
 _NAME = re.compile(r"\w[\w .@+'-]{0,119}")
 _SHOWN = [
     *(column for column in users.columns if column is not users.c.password_hash),
@@ -161,38 +154,6 @@ def check_role(role: str) -> str:
     return role
 
 
-def check_password(password: str, name: str) -> str:
-    """Return ``password`` if it may be that of the account ``name``.
-
-    Raises:
-        UsageError: it is too short, too long, or the name itself.
-    """
-    if not MIN_PASSWORD_LENGTH <= len(password) <= _MAX_PASSWORD_LENGTH:
-        raise UsageError(
-            f"The password has {len(password)} characters. Expected {MIN_PASSWORD_LENGTH} to {_MAX_PASSWORD_LENGTH}; "
-            "a few words make one that is easy to keep in mind."
-        )
-    if fold_name(password) == fold_name(name):
-        raise UsageError("The password is the account's name, which is what is guessed first. Choose another one.")
-    return password
-
-
-def hash_password(password: str) -> str:
-    """Return the argon2id hash of a password, with its parameters and salt. Takes 64 MiB and a noticeable moment."""
-    return _make_hasher().hash(_write_password(password))
-
-
-def matches(password_hash: str | None, password: str) -> bool:
-    """Tell whether ``password`` has this hash; without one, takes as long and says no."""
-    from argon2.exceptions import InvalidHashError, VerificationError
-
-    try:
-        _make_hasher().verify(password_hash or _make_decoy(), _write_password(password))
-    except (VerificationError, InvalidHashError):
-        return False
-    return password_hash is not None
-
-
 def is_loopback(host: str | None) -> bool:
     """Tell whether ``host``, an address or a name without a port, leads to this machine and from nowhere else."""
     if host is None:
@@ -220,20 +181,3 @@ def _check_admin_left(connection: sa.Connection) -> None:
 
 def _shorten(text: str) -> str:
     return text if len(text) <= 80 else f"{text[:79]}…"
-
-
-def _write_password(password: str) -> str:
-    """Return a password in one way of writing it, whatever the keyboard made of it."""
-    return unicodedata.normalize("NFKC", password[: _MAX_PASSWORD_LENGTH + 1])
-
-
-@cache
-def _make_hasher() -> "PasswordHasher":
-    from argon2 import PasswordHasher  # most processes never need it
-
-    return PasswordHasher()
-
-
-@cache
-def _make_decoy() -> str:
-    return _make_hasher().hash("nobody's")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import sqlalchemy as sa
 import streamlit as st
 
-from contracts import audits, logins, store, users
+from contracts import audits, logins, password_hashes, store, users
 from contracts.database import write_transaction
 from contracts.errors import UsageError
 from dashboard.identity import ADMIN, VIEWER, Visitor, forget, read_token, require
@@ -27,7 +27,7 @@ def add_user(name: str, role: str, password: str | None) -> store.Row:
     name = users.check_name(name.strip())
     if password is None and "@" not in name:
         raise UsageError("Without a password, the name is the e-mail address that the provider tells.")
-    hashed = None if password is None else users.hash_password(users.check_password(password, name))
+    hashed = None if password is None else password_hashes.hash_password(password_hashes.check_password(password, name))
 
     def write(connection: sa.Connection) -> store.Row:
         audits.record_change(connection, visitor.name, "user.add", user_id, name=name, role=role)
@@ -110,7 +110,7 @@ def change_own_password(old: str, new: str) -> None:
         ServiceError: the database is out of reach.
     """
     visitor = require(VIEWER)
-    users.check_password(new, visitor.name)
+    password_hashes.check_password(new, visitor.name)
     logins.check(open_services().engine, visitor.name, old, _RETRY_S)
     _change_password(visitor, visitor.name, new)
 
@@ -130,7 +130,7 @@ def log_out() -> None:
 
 
 def _change_password(visitor: Visitor, name: str, password: str) -> store.Row:
-    hashed = users.hash_password(users.check_password(password, name))
+    hashed = password_hashes.hash_password(password_hashes.check_password(password, name))
 
     def write(connection: sa.Connection) -> store.Row:
         if not users.read_user(connection, name)["has_password"]:

@@ -6,7 +6,7 @@ from urllib.parse import urlencode, urlsplit
 import streamlit as st
 
 from contracts.errors import EmotraceError, NotAllowedError, NotLoggedInError
-from contracts.users import MIN_PASSWORD_LENGTH
+from contracts.password_hashes import MIN_LENGTH
 from dashboard import account_actions
 from dashboard.identity import Visitor, find_visitor
 from dashboard.texts import show_errors, to_line, to_markdown
@@ -57,7 +57,7 @@ def _ask_password() -> None:
         )
         new = st.text_input(
             "New password", type="password", key=f"own-new-{number}", autocomplete="new-password",
-            help=f"{MIN_PASSWORD_LENGTH} characters or more.",
+            help=f"{MIN_LENGTH} characters or more.",
         )  # fmt: skip
         if st.form_submit_button("Change password"):
             st.session_state["password-tries"] = number + 1

@@ -15,7 +15,7 @@ from dashboard_pages import list_texts, open_app, press
 from streamlit import config
 from streamlit.testing.v1 import AppTest
 
-from contracts import audits, users
+from contracts import audits, password_hashes, users
 from contracts.database import read_transaction
 from contracts.errors import NotAllowedError, NotLoggedInError
 from contracts.store import make_uuid7
@@ -162,7 +162,7 @@ def test_a_provider_does_not_vouch_for_an_account_with_a_password(
     bare: None, accounts: str, sqlite_engine: sa.Engine
 ) -> None:
     with sqlite_engine.begin() as connection:
-        users.add_user(connection, make_uuid7(), "root@example.org", ADMIN, users.hash_password(PASSWORD))
+        users.add_user(connection, make_uuid7(), "root@example.org", ADMIN, password_hashes.hash_password(PASSWORD))
     with pytest.raises(NotAllowedError, match="no account"):
         identity.identify(None, {"is_logged_in": True, "email": "root@example.org"}, None)
 

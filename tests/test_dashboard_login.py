@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from conftest import RunEmotrace
 from dashboard_process import find_port, run_dashboard
 
-from contracts import users
+from contracts import password_hashes, users
 from contracts.database import migrate, open_database
 from contracts.schema import login_attempts
 from contracts.store import make_uuid7
@@ -30,8 +30,8 @@ def engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[sa.Engine]:
     engine = open_database(f"sqlite:///{tmp_path_factory.mktemp('database') / 'emotrace.db'}")
     migrate(engine)
     with engine.begin() as connection:
-        users.add_user(connection, make_uuid7(), "root", ADMIN, users.hash_password(PASSWORD))
-        users.add_user(connection, make_uuid7(), "anna", VIEWER, users.hash_password(PASSWORD))
+        users.add_user(connection, make_uuid7(), "root", ADMIN, password_hashes.hash_password(PASSWORD))
+        users.add_user(connection, make_uuid7(), "anna", VIEWER, password_hashes.hash_password(PASSWORD))
     yield engine
     engine.dispose()
 
@@ -127,7 +127,7 @@ def test_too_many_guesses_are_stopped(client: httpx.Client) -> None:
 def test_a_new_password_logs_browsers_out(client: httpx.Client, engine: sa.Engine) -> None:
     log_in(client, "anna")
     with engine.begin() as connection:
-        users.change_user(connection, "anna", password_hash=users.hash_password(PASSWORD))
+        users.change_user(connection, "anna", password_hash=password_hashes.hash_password(PASSWORD))
     # What the dashboard keeps in mind is two seconds old at most; a cookie that it has not seen is looked up.
     assert client.get("/", headers=PAGE).status_code == 303
 

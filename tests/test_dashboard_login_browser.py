@@ -9,7 +9,7 @@ import pytest
 from dashboard_process import find_port, run_dashboard
 from oidc_provider import run_provider
 
-from contracts import users
+from contracts import password_hashes, users
 from contracts.database import migrate, open_database
 from contracts.store import make_uuid7
 from contracts.users import ADMIN, VIEWER
@@ -38,8 +38,8 @@ def accounts(tmp_path: Path) -> str:
     engine = open_database(f"sqlite:///{tmp_path / 'data' / 'emotrace.db'}")
     migrate(engine)
     with engine.begin() as connection:
-        users.add_user(connection, make_uuid7(), "root", ADMIN, users.hash_password(PASSWORD))
-        users.add_user(connection, make_uuid7(), "anna", VIEWER, users.hash_password(PASSWORD))
+        users.add_user(connection, make_uuid7(), "root", ADMIN, password_hashes.hash_password(PASSWORD))
+        users.add_user(connection, make_uuid7(), "anna", VIEWER, password_hashes.hash_password(PASSWORD))
         users.add_user(connection, make_uuid7(), "bea@example.org", VIEWER, None)
     url = str(engine.url)
     engine.dispose()

@@ -1,8 +1,11 @@
 """``emotrace user``: accounts by the command line."""
 
 import json
+import os
+import pty
 import sqlite3
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -58,3 +61,29 @@ def test_what_cannot_be_is_said_in_one_line(run_emotrace: RunEmotrace, tmp_path:
         (("password", "root"), "no account 'root'"),
     ):
         check_one_line(run_emotrace("user", *arguments), said)
+
+
+def type_at_prompt(environment: dict[str, str], folder: Path, *typed: str) -> tuple[int, str]:
+    terminal, other_end = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-P", "-m", "cli.main", "user", "add", "root", "--role", "admin"],
+        env=environment, cwd=folder, stdin=other_end, stdout=other_end, stderr=other_end, start_new_session=True,
+    )  # fmt: skip
+    os.close(other_end)
+    said, left = b"", list(typed)
+    try:
+        while chunk := os.read(terminal, 1000):
+            said += chunk
+            if left and said.count(b": ") > len(typed) - len(left):
+                os.write(terminal, f"{left.pop(0)}\n".encode())
+    except OSError:  # the other end is closed
+        pass
+    os.close(terminal)
+    return process.wait(60), said.decode()
+
+
+def test_a_password_is_asked_for_twice_and_not_echoed(environment: dict[str, str], tmp_path: Path) -> None:
+    code, said = type_at_prompt(environment, tmp_path, PASSWORD, PASSWORD[:-1])
+    assert code == 2 and "differ" in said and PASSWORD[:-1] not in said
+    code, said = type_at_prompt(environment, tmp_path, PASSWORD, PASSWORD)
+    assert code == 0 and "Added the account root" in said and PASSWORD not in said

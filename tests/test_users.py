@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
-from contracts import audits, logins, users
+from contracts import audits, logins, password_hashes, users
 from contracts.database import open_database, read_transaction, write_transaction
 from contracts.errors import NotAllowedError, UsageError
 from contracts.schema import login_attempts
@@ -17,7 +17,7 @@ from contracts.store import Row, make_uuid7
 from contracts.users import ADMIN, ANALYST, OPERATOR, ROLES, VIEWER
 
 PASSWORD = "correct horse battery"
-HASH = users.hash_password(PASSWORD)
+HASH = password_hashes.hash_password(PASSWORD)
 HOUR_S = 3600.0
 
 
@@ -89,7 +89,7 @@ def test_who_is_disabled_or_has_another_password_is_out_at_once(accounts: sa.Eng
         log_in(accounts, "anna", PASSWORD)
     change(accounts, "anna", disabled=False)
     token = log_in(accounts, "anna", PASSWORD)
-    change(accounts, "anna", password_hash=users.hash_password("another password"))
+    change(accounts, "anna", password_hash=password_hashes.hash_password("another password"))
     assert find(accounts, token) is None
     assert find(accounts, log_in(accounts, "anna", "another password"))
 
@@ -187,7 +187,7 @@ def test_values_that_cannot_be_used_are_said(accounts: sa.Engine) -> None:
         change(accounts, "nobody", role=ADMIN)
     for password in ("short", "x" * 1001, "Anna Maria Z"):
         with pytest.raises(UsageError, match="password"):
-            users.check_password(password, "anna maria z")
+            password_hashes.check_password(password, "anna maria z")
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import pandas as pd
 import streamlit as st
 
 from contracts.errors import EmotraceError
-from contracts.users import MIN_PASSWORD_LENGTH, ROLES
+from contracts.password_hashes import MIN_LENGTH
+from contracts.users import ROLES
 from dashboard import account_actions, account_queries
 from dashboard.choosing import choose_zone
 from dashboard.identity import ADMIN, require
@@ -119,7 +120,7 @@ def _show_new(is_first: bool) -> None:
 def _ask_password(label: str, key: str) -> str:
     return st.text_input(
         label, type="password", key=key, autocomplete="new-password",
-        help=f"{MIN_PASSWORD_LENGTH} characters or more; a few words are easy to keep in mind.",
+        help=f"{MIN_LENGTH} characters or more; a few words are easy to keep in mind.",
     )  # fmt: skip
 
 
