@@ -118,7 +118,8 @@ def forget() -> None:
 
 def _find_vouched(claims: Mapping[str, Any]) -> Visitor:
     email = str(claims.get("email") or "")
-    if not email or claims.get("email_verified") is False:
+    # Some providers leave the claim out, some write it as a word.
+    if not email or str(claims.get("email_verified", True)).casefold() != "true":
         raise NotAllowedError("The provider vouches for no e-mail address of yours. Ask an admin of this dashboard.")
     found = _find_account(email)
     if found is None:

@@ -147,6 +147,8 @@ def test_who_is_not_logged_in_sees_the_way_to_the_login_alone(monkeypatch: pytes
     [
         ({"email": "stranger@example.org"}, "has no account here"),
         ({"email": "viewer@example.org", "email_verified": False}, "no e-mail address"),
+        ({"email": "viewer@example.org", "email_verified": "false"}, "no e-mail address"),
+        ({"email": "viewer@example.org", "email_verified": None}, "no e-mail address"),
         ({}, "no e-mail address"),
         ({"email": HOSTILE}, "has no account here"),
     ],
