@@ -34,7 +34,7 @@ def describe(row: store.Row) -> Recording:
     if state == store.RUNNING:
         state = "waiting for a free worker" if not begun else "being read"
         if over == row["num_parts"]:
-            state = "read; the last faces are being looked at"
+            state = "read; its last faces wait for inference"
     left_s = None
     if row["num_running"] and row["done_s"] > 0 and row["reading_s"] > 0:
         speed = row["done_s"] / row["reading_s"] * row["num_running"]

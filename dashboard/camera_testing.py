@@ -28,12 +28,13 @@ def show_test(stream_id: str | None, url: str, transport: str | None) -> None:
 
 def _tell(found: Findings) -> list[str]:
     stated = f" (the camera says {found.stated_fps:g})" if found.stated_fps else ""
+    faces = f"{found.most_faces} face" if found.most_faces == 1 else f"{found.most_faces} faces"
     facts = [
         f"{found.codec}, {found.width}×{found.height} pixels",
         f"{found.measured_fps:g} frames per second{stated}",
         f"first frame after {found.first_frame_s:.1f} s",
-        f"at most {found.most_faces} faces at once, in {found.pictures_with_faces} of {found.pictures_searched} "
-        f"pictures searched ({found.detector})",
+        f"at most {faces} at once, in {found.pictures_with_faces} of {found.pictures_searched} pictures searched "
+        f"({found.detector})",
     ]
     if found.undecodable:
         facts.append(f"{found.undecodable} frames could not be decoded")

@@ -52,8 +52,7 @@ class Upload:
         try:
             root.mkdir(parents=True, exist_ok=True)
             _remove_abandoned(root)
-            if shutil.disk_usage(root).free - (expected_bytes or 0) < _RESERVE_BYTES:
-                raise OutputError("The disk that uploads go to has no room. Remove old ones, or pick from a folder.")
+            self._check_room(expected_bytes or 0)
             self._folder.mkdir(mode=0o755)
             self._file = (self._folder / _PART).open("xb")
         except OSError as error:
@@ -69,6 +68,7 @@ class Upload:
         self.num_bytes += len(chunk)
         self._check_size(self.num_bytes)
         try:
+            self._check_room(len(chunk))
             self._file.write(chunk)
         except OSError as error:
             raise OutputError(f"The upload cannot be written ({error.strerror}).") from None
@@ -93,6 +93,11 @@ class Upload:
         with suppress(OSError):
             self._file.close()
         shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _check_room(self, num_bytes: int) -> None:
+        # Others write there too, at the same time.
+        if shutil.disk_usage(self._folder.parent).free - num_bytes < _RESERVE_BYTES:
+            raise OutputError("The disk that uploads go to has no room. Remove old ones, or pick from a folder.")
 
     def _check_size(self, num_bytes: int) -> None:
         if num_bytes > self._max_bytes:

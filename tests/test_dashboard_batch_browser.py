@@ -47,7 +47,7 @@ def test_a_recording_is_dropped_read_and_opened_with_its_video(
     page.locator(".zone input").set_input_files([program, empty, carphone])
     page.get_by_text("The file is empty (0 bytes)").wait_for()
     page.get_by_text("cannot be opened as a video").wait_for()
-    page.get_by_text("the last faces are being looked at").wait_for()  # no inference worker runs here
+    page.get_by_text("its last faces wait for inference").wait_for()  # no inference worker runs here
     page.get_by_role("link", name="Open in Timeline").click()
     page.wait_for_function("document.querySelector('.emotrace-cursor') !== null")
     assert page.get_by_role("combobox", name="Source").first.input_value() == "carphone_pristine.mp4 (recording)"

@@ -43,6 +43,8 @@ class Player {
       if (this.seekTo !== null) this.seek(this.seekTo);
     };
     video.onseeked = () => this.redraw();
+    // The page's own keys move the chart; those pressed here are the player's.
+    this.screen.onkeydown = (event) => event.stopPropagation();
     new ResizeObserver(() => this.redraw()).observe(video);
   }
 

@@ -24,6 +24,9 @@ class Sender {
     // Dragging over and dropping is the browser's own, as the input covers the zone.
     zone.ondragover = () => zone.classList.add("over");
     zone.ondragleave = zone.ondrop = () => zone.classList.remove("over");
+    // A file that is dropped beside it must not take the page's place.
+    this.refuse = (event) => event.composedPath().includes(zone) || event.preventDefault();
+    for (const name of ["dragover", "drop"]) document.addEventListener(name, this.refuse);
   }
 
   update(data, tell) {
@@ -119,6 +122,7 @@ class Sender {
   }
 
   stop() {
+    for (const name of ["dragover", "drop"]) document.removeEventListener(name, this.refuse);
     this.waiting = [];
     this.current?.request.abort();
   }
