@@ -10,6 +10,7 @@ import sqlalchemy as sa
 
 from contracts.emotions import EMOTIONS
 from contracts.errors import SourceError
+from contracts.persons import read_persons
 from contracts.schema import emotions
 from contracts.store import Row
 from contracts.timelines import select_within
@@ -21,7 +22,7 @@ _MEDIA_TYPES = (
     ("matroska", ("h264", "hevc"), "video/x-matroska"),
 )
 MAX_FACES = 10_000
-_FACE_COLUMNS = ("time_s", "track_id", "x1", "y1", "x2", "y2", *EMOTIONS)
+_FACE_COLUMNS = ("x1", "y1", "x2", "y2", *EMOTIONS)
 
 
 @dataclass(frozen=True)
@@ -77,8 +78,10 @@ def read_faces(
 ) -> Sequence[sa.Row[Any]]:
     """Return the faces of a session between two moments in order of time, the first ``limit`` of them.
 
-    Each is (time_s, track_id, x1, y1, x2, y2, and the probabilities in the order of ``EMOTIONS``).
+    Each is (time_s, the person's track, x1, y1, x2, y2, and the probabilities in the order of ``EMOTIONS``).
     """
-    query = sa.select(*(emotions.c[name] for name in _FACE_COLUMNS))
-    query = query.where(select_within(session, start_s, end_s, None))
-    return connection.execute(query.order_by(emotions.c.time_s, emotions.c.track_id).limit(limit)).all()
+    persons = read_persons(connection, session["session_id"])
+    person = persons.make_column().label("person")
+    query = sa.select(emotions.c.time_s, person, *(emotions.c[name] for name in _FACE_COLUMNS))
+    query = query.where(select_within(session, start_s, end_s, persons, None))
+    return connection.execute(query.order_by(emotions.c.time_s, person).limit(limit)).all()

@@ -9,6 +9,7 @@ import streamlit as st
 from contracts import store
 from contracts.emotions import COLOURS, EMOTIONS, UNCERTAIN_BELOW
 from dashboard.charts import DARK_INK
+from dashboard.person_queries import read_faces
 from dashboard.recording_queries import PlayableLink
 from dashboard.texts import to_line
 from dashboard.theme import find_theme
@@ -29,6 +30,7 @@ def show_player(link: PlayableLink, session: Mapping[str, Any], chart: str, mome
     ``chart`` is the key of the container whose chart is clicked to seek and shows the player's time as a line;
     ``moment_key`` names the fixed moment in the session state: the player goes there when it changes, and sets it.
     """
+    faces = read_faces(session["session_id"])
     recording, key = link.recording, f"player-{session['session_id']}"
     fps = session["settings"].get("fps")
 
@@ -42,6 +44,8 @@ def show_player(link: PlayableLink, session: Mapping[str, Any], chart: str, mome
             "src": link.path,
             "label": f"Recording {to_line(str(session['source']))}",
             "chart": chart,
+            "names": {str(person_id): to_line(name, 40) for person_id, name in faces.names.items()},
+            "version": faces.version,
             "moment": st.session_state.get(moment_key),
             "width": recording.width,
             "height": recording.height,

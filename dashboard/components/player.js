@@ -52,6 +52,7 @@ class Player {
     const before = this.data;
     this.data = data;
     this.tell = tell;
+    if (data.version !== before?.version) this.chunks.clear(); // faces are other persons' by now
     this.video.setAttribute("aria-label", data.label);
     if (data.src !== before?.src) {
       const time = before?.session === data.session ? this.time() : 0;
@@ -174,7 +175,7 @@ class Player {
     pen.translate((width - shown[0]) / 2, (height - shown[1]) / 2);
     const [across, down] = [shown[0] / (data.width || video.videoWidth), shown[1] / (data.height || video.videoHeight)];
     for (const face of faces) {
-      drawFace(pen, face, across, down, data.emotions[face.label]);
+      drawFace(pen, face, this.name(face.track), across, down, data.emotions[face.label]);
     }
   }
 
@@ -210,11 +211,16 @@ class Player {
     return null;
   }
 
+  // A track that is younger than this page's last run has no name yet.
+  name(track) {
+    return this.data.names[track] ?? `Face ${track}`;
+  }
+
   tellFaces(time, faces) {
     const told = faces
       .map(({ track, label, confidence }) => {
         const doubt = confidence < this.data.uncertain ? "?" : "";
-        return `Face ${track}: ${this.data.emotions[label].name}${doubt} ${Math.round(100 * confidence)} %`;
+        return `${this.name(track)}: ${this.data.emotions[label].name}${doubt} ${Math.round(100 * confidence)} %`;
       })
       .join("   ·   ");
     this.told.textContent = `${formatTime(time)}   ·   ${told || "no face"}`;
@@ -236,12 +242,12 @@ class Player {
   }
 }
 
-function drawFace(pen, face, across, down, emotion) {
+function drawFace(pen, face, name, across, down, emotion) {
   const [x1, y1, x2, y2] = face.box.map((value, place) => value * (place % 2 ? down : across));
   pen.lineWidth = 2;
   pen.strokeStyle = emotion.colour;
   pen.strokeRect(x1, y1, x2 - x1, y2 - y1);
-  const text = `${face.track} ${emotion.name} ${Math.round(100 * face.confidence)} %`;
+  const text = `${name} ${emotion.name} ${Math.round(100 * face.confidence)} %`;
   pen.font = "600 12px system-ui, sans-serif";
   const width = pen.measureText(text).width + 8;
   const top = y1 >= 18 ? y1 - 18 : y2;
