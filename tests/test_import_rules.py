@@ -122,6 +122,15 @@ def test_every_package_is_installed() -> None:
     assert folders <= listed
 
 
+def test_what_the_dashboard_shows_beside_its_code_is_installed() -> None:
+    import tomllib
+
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["dashboard"]
+    listed = {path for pattern in patterns for path in (ROOT / "dashboard").glob(pattern)}
+    files = {path for path in (ROOT / "dashboard").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert files <= listed
+
+
 def test_tests_are_flat_files() -> None:
     """A tests/models/__init__.py would stand in front of models."""
     assert not list((ROOT / "tests").rglob("__init__.py"))
