@@ -34,12 +34,15 @@ def add(
     fps: float,
     transport: str | None,
     enabled: bool,
+    preview: bool,
     database_url: str | None,
 ) -> None:
     source, stream_id = read_source(url), make_uuid7()
     with open_engine(database_url) as (settings, engine, _):
         key = find_secret_key(settings)
-        values: dict[str, Any] = {"profile": profile, "fps": fps, "transport": transport, "enabled": enabled}
+        values: dict[str, Any] = {
+            "profile": profile, "fps": fps, "transport": transport, "enabled": enabled, "preview": preview
+        }  # fmt: skip
 
         def write(connection: sa.Connection) -> Row:
             added = cameras.add_stream(connection, key, stream_id=stream_id, name=name, source=source, **values)

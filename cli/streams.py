@@ -11,6 +11,7 @@ from cli.options import Database, Json
 app = typer.Typer(help="Add, show and change camera streams.", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="The stream's name, or a beginning of its id (8 characters or more).")]
+_PREVIEW_HELP = "Whether the dashboard may show what it sees now."
 _URL_HELP = (
     "rtsp(s):// or http(s):// URL, a webcam (0 or /dev/video0) or a file, looped; - reads it from standard input, so "
     "that a password stays out of the shell's history."
@@ -38,6 +39,7 @@ def add(
     fps: Annotated[float, typer.Option(help="Frames analysed per second.")] = 10,
     transport: Annotated[Transport | None, typer.Option(help="What carries RTSP's video.  [tcp]")] = None,
     enabled: Annotated[bool, typer.Option("--enabled/--disabled", help="Whether it is to run.")] = True,
+    preview: Annotated[bool, typer.Option("--preview/--no-preview", help=_PREVIEW_HELP)] = False,
     database: Database = None,
 ) -> None:
     """Add a stream."""
@@ -50,6 +52,7 @@ def add(
         fps=fps,
         transport=transport.value if transport else None,
         enabled=enabled,
+        preview=preview,
         database_url=database,
     )
 
@@ -96,9 +99,7 @@ def edit(
     profile: Annotated[Profile | None, typer.Option(help="How windows are cut.")] = None,
     fps: Annotated[float | None, typer.Option(help="Frames analysed per second.")] = None,
     transport: Annotated[Transport | None, typer.Option(help="What carries RTSP's video.")] = None,
-    preview: Annotated[
-        bool | None, typer.Option("--preview/--no-preview", help="Whether the dashboard may show what it sees now.")
-    ] = None,
+    preview: Annotated[bool | None, typer.Option("--preview/--no-preview", help=_PREVIEW_HELP)] = None,
     database: Database = None,
 ) -> None:
     """Change a stream; what is not given stays as it is."""
