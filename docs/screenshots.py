@@ -30,7 +30,7 @@ from contracts.schema import sessions
 IMAGES = Path(__file__).parent / "images"
 EMOTRACE = [sys.executable, "-P", "-m", "cli.main"]
 PASSWORD = "a password for pictures"  # noqa: S105 - of accounts in a folder that is removed
-DESKTOP, TABLET = (1280, 900), (820, 1100)
+DESKTOP, TABLET = (1280, 1100), (820, 1100)
 CHART = ".js-plotly-plot .main-svg"
 # Each page with what it shows when it is drawn.
 PAGES = {
@@ -110,9 +110,9 @@ def log_in(page: Page, address: str) -> None:
 
 
 def keep(page: Page, name: str) -> None:
-    """Write what the page shows, in 256 colours."""
-    picture = Image.open(BytesIO(page.screenshot(full_page=True))).convert("RGB")
-    picture.quantize(256, dither=Image.Dither.NONE).save(IMAGES / f"dashboard-{name}.png", optimize=True)
+    """Write what the page shows."""
+    picture = Image.open(BytesIO(page.screenshot(full_page=True)))
+    picture.convert("RGB").save(IMAGES / f"dashboard-{name}.png", optimize=True)
 
 
 def main() -> None:
@@ -133,6 +133,7 @@ def main() -> None:
         with everything_running(environment, arguments.port) as address:
             first = browser.new_context()
             log_in(first.new_page(), address)
+            run_emotrace(environment, "batch", "submit", str(clip))
             time.sleep(45)  # so that the camera has something to show
             for scheme in ("light", "dark"):
                 for width, height in (DESKTOP, TABLET):
