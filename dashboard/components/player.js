@@ -146,6 +146,7 @@ class Player {
   // --- the faces ---
 
   draw() {
+    if (!this.video.isConnected) return this.detach(); // the page has gone on without it
     this.frame = requestAnimationFrame(this.draw);
     this.moveCursor();
     const time = this.time();
