@@ -82,11 +82,12 @@ class Canvas:
 
     def write_title(self, row: int, text: str) -> None:
         """Write a panel's title above its first row."""
-        number = _number(row)
+        # By place: a row without a trace has no axes, and a title that names them would stand over another row.
+        top = self._layout[f"yaxis{_number(row)}"]["domain"][1]
         self._layout["annotations"].append(
             {
-                "text": text, "showarrow": False, "x": 0, "y": 1, "xref": f"x{number} domain",
-                "yref": f"y{number} domain", "xanchor": "left", "yanchor": "bottom", "font": {"size": 13},
+                "text": text, "showarrow": False, "x": 0, "y": top, "xref": "paper", "yref": "paper",
+                "xanchor": "left", "yanchor": "bottom", "font": {"size": 13},
             }
         )  # fmt: skip
 

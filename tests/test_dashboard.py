@@ -223,6 +223,13 @@ def test_a_view_stays_within_its_bounds() -> None:
     assert View(50.0, 50.0).clamp(bounds).span == pytest.approx(0.2)
 
 
+def test_each_face_has_its_title_also_where_none_has_results() -> None:
+    panels = [make_panel(name, [], [], 0.0, 10.0) for name in ("Face 1", "Face 2")]
+    titles = charts.draw_timeline(panels, 0.0, 10.0, theme=LIGHT).layout.annotations
+    assert [title.yref for title in titles] == ["paper", "paper"]
+    assert titles[0].y > titles[1].y + 0.3
+
+
 def test_an_export_is_what_is_shown_and_names_what_made_it(tmp_path: Path) -> None:
     panel: Panel = make_panel("Face 1", make_points(np.arange(3.0), PROBABILITIES[:3]), [], 0.0, 3.0)
     about = {"session_id": "s", "source": "=cmd()", "model_id": "production-1", "settings": {"fps": 10}}
