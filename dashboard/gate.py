@@ -62,7 +62,7 @@ class Gate:
 async def _answer(request: Request) -> Response | None:
     """Return what somebody is told who may not go on, or None."""
     try:
-        await run_in_threadpool(
+        request.state.visitor = await run_in_threadpool(
             identify, request.cookies.get(COOKIE), _read_claims(request), request.headers.get("host")
         )
     except NotLoggedInError as error:

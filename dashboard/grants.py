@@ -43,11 +43,11 @@ class Grants:
             self._kept[token] = (grant, now_s + self._keep_s)
             return token
 
-    def redeem(self, token: str, purpose: str) -> Grant | None:
-        """Return what a token allows, None where it is unknown, too old, or for another purpose."""
+    def redeem(self, token: str, purpose: str, visitor: Visitor) -> Grant | None:
+        """Return what a token allows, None where it is unknown, too old, for another purpose or another visitor."""
         with self._lock:
             grant, until_s = self._kept.get(token, (None, 0.0))
-        is_good = grant is not None and grant.purpose == purpose and time.monotonic() < until_s
+        is_good = grant is not None and grant[:2] == (visitor, purpose) and time.monotonic() < until_s
         return grant if is_good else None
 
     def _drop(self, now_s: float) -> None:

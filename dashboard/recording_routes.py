@@ -30,7 +30,7 @@ HEADERS = {
 
 def send_video(request: Request) -> Response:
     """Send the recording that the link is for, or the ranges of it that are asked for."""
-    grant = GRANTS.redeem(request.path_params["token"], WATCH)
+    grant = GRANTS.redeem(request.path_params["token"], WATCH, request.state.visitor)
     if grant is None:
         return _refuse()
     try:
@@ -43,7 +43,7 @@ def send_video(request: Request) -> Response:
 
 def send_faces(request: Request) -> Response:
     """Send the faces between ``start`` and ``end`` (seconds): time, track, box and probabilities of each."""
-    grant = GRANTS.redeem(request.path_params["token"], WATCH)
+    grant = GRANTS.redeem(request.path_params["token"], WATCH, request.state.visitor)
     if grant is None:
         return _refuse()
     try:

@@ -21,7 +21,7 @@ _BLOCK_BYTES = 1 << 20
 
 async def receive_upload(request: Request) -> Response:
     """Receive one recording, named by X-File-Name (%-encoded), and hand it in."""
-    grant = GRANTS.redeem(request.path_params["token"], UPLOAD)
+    grant = GRANTS.redeem(request.path_params["token"], UPLOAD, request.state.visitor)
     if grant is None:
         return PlainTextResponse("This page is too old to upload from. Load it again.", 403)
     try:

@@ -26,11 +26,12 @@ from contracts.submissions import REFUSED, find_upload_dir, list_submissions
 from dashboard import batch_actions, upload_routes
 from dashboard.batch_rows import Recording, describe
 from dashboard.grants import GRANTS
-from dashboard.identity import VIEWER, Visitor
+from dashboard.identity import ADMIN, VIEWER, Visitor
 from dashboard.offers import find_folders, list_files
 from dashboard.uploads import Upload, make_safe_name
 from ingest.submissions import run_submission_job, submit_recording
 
+LOCAL = Visitor("local", ADMIN)
 HOSTILE = "<img src=x onerror=alert(1)> :red[**bold**] '; DROP TABLE sessions; --.mp4"
 
 
@@ -46,7 +47,7 @@ def url(sqlite_engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def address(url: str) -> Iterator[str]:
-    with run_server(upload_routes.ROUTES) as address:
+    with run_server(upload_routes.ROUTES, LOCAL) as address:
         yield address
 
 
@@ -123,7 +124,7 @@ def test_an_upload_larger_than_allowed_leaves_nothing(
 ) -> None:
     monkeypatch.setenv("EMOTRACE_MAX_UPLOAD_GB", "0.000001")
     st.cache_resource.clear()
-    with run_server(upload_routes.ROUTES) as address:
+    with run_server(upload_routes.ROUTES, LOCAL) as address:
         status, answer = upload(address, bytes(2000) if is_told else iter([bytes(500)] * 4))
     assert status == 413 and "EMOTRACE_MAX_UPLOAD_GB" in answer
     assert list_uploaded() == [] and list_submissions(valkey) == []
@@ -148,7 +149,7 @@ def test_an_upload_that_breaks_off_leaves_nothing(address: str, valkey: redis.Re
 
 
 def test_a_link_for_something_else_takes_no_upload(address: str) -> None:
-    for token in ("x" * 43, GRANTS.issue(Visitor("somebody", VIEWER), "watch", "1")):
+    for token in ("x" * 43, GRANTS.issue(LOCAL, "watch", "1"), GRANTS.issue(Visitor("another", ADMIN), "upload", "{}")):
         assert ask(f"{address}/uploads/{token}", "PUT", b"x")[0] == 403
 
 

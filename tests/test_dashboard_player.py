@@ -47,7 +47,7 @@ def record(engine: sa.Engine, path: Path, facts: dict[str, Any] = FACTS) -> str:
 def address(sqlite_engine: sa.Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("EMOTRACE_DATABASE_URL", str(sqlite_engine.url))
     st.cache_resource.clear()
-    with run_server(ROUTES) as address:
+    with run_server(ROUTES, SOMEBODY) as address:
         yield address
 
 
@@ -87,15 +87,20 @@ def test_a_link_is_good_for_its_own_purpose_and_time_alone(
     address: str, sqlite_engine: sa.Engine, carphone: Path
 ) -> None:
     session_id = record(sqlite_engine, carphone)
-    for token in ("x" * 43, session_id, GRANTS.issue(SOMEBODY, "another purpose", session_id)):
+    for token in (
+        "x" * 43,
+        session_id,
+        GRANTS.issue(SOMEBODY, "another purpose", session_id),
+        GRANTS.issue(Visitor("another", VIEWER), WATCH, session_id),
+    ):
         for path in ("", "/faces?start=0&end=1"):
             assert ask(f"{address}/recordings/{token}{path}")[0] == 403
     grants = Grants(keep_s=0.2)
     token = grants.issue(SOMEBODY, WATCH, session_id)
     assert grants.issue(SOMEBODY, WATCH, session_id) == token  # a page that runs again keeps its video
-    assert grants.redeem(token, WATCH) is not None
+    assert grants.redeem(token, WATCH, SOMEBODY) is not None
     time.sleep(0.3)
-    assert grants.redeem(token, WATCH) is None
+    assert grants.redeem(token, WATCH, SOMEBODY) is None
     assert grants.issue(SOMEBODY, WATCH, session_id) != token
 
 

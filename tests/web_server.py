@@ -11,12 +11,20 @@ from email.message import Message
 import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import BaseRoute
+from starlette.types import Receive, Scope, Send
+
+from dashboard.identity import Visitor
 
 
 @contextmanager
-def run_server(routes: Sequence[BaseRoute]) -> Iterator[str]:
-    """Serve routes, and yield the address."""
-    config = uvicorn.Config(Starlette(routes=routes), host="127.0.0.1", port=0, log_level="error", ws="none")
+def run_server(routes: Sequence[BaseRoute], visitor: Visitor) -> Iterator[str]:
+    """Serve routes to a visitor whom the gate has let in, and yield the address."""
+    app = Starlette(routes=routes)
+
+    async def admit(scope: Scope, receive: Receive, send: Send) -> None:
+        await app({**scope, "state": {"visitor": visitor}}, receive, send)
+
+    config = uvicorn.Config(admit, host="127.0.0.1", port=0, log_level="error", ws="none", lifespan="off")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
