@@ -57,7 +57,7 @@ class Settings(BaseSettings):
     upload_dir: Path | None = Field(
         None, description="Where recordings uploaded in the dashboard go; unset is a folder under data_dir."
     )
-    max_upload_gb: float = Field(8.0, gt=0, description="The largest recording that may be uploaded, in GB.")
+    max_upload_gb: float = Field(8.0, ge=0, description="The largest recording that may be uploaded, in GB; 0: none.")
     recording_dirs: str | None = Field(
         None, description="Folders whose recordings the dashboard offers, ':' between them; unset offers none."
     )

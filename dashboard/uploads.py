@@ -100,7 +100,7 @@ class Upload:
             raise OutputError("The disk that uploads go to has no room. Remove old ones, or pick from a folder.")
 
     def _check_size(self, num_bytes: int) -> None:
-        if num_bytes > self._max_bytes:
+        if num_bytes > self._max_bytes or self._max_bytes == 0:
             raise UsageError(
                 f"{self.name} is larger than the {self._max_bytes / GB:g} GB that may be uploaded. Put it into a "
                 "folder that EMOTRACE_RECORDING_DIRS names, or raise EMOTRACE_MAX_UPLOAD_GB."

@@ -130,6 +130,14 @@ def test_an_upload_larger_than_allowed_leaves_nothing(
     assert list_uploaded() == [] and list_submissions(valkey) == []
 
 
+def test_where_no_uploads_are_taken_folders_remain(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    monkeypatch.setenv("EMOTRACE_MAX_UPLOAD_GB", "0")
+    app = open_app(monkeypatch, url, "batch")
+    assert app.segmented_control[0].options == ["From folders"]
+    with run_server(upload_routes.ROUTES, LOCAL) as address:
+        assert upload(address, b"x")[0] == 413 and list_uploaded() == []
+
+
 def test_an_upload_that_breaks_off_leaves_nothing(address: str, valkey: redis.Redis) -> None:
     path, folder = batch_actions.open_upload(store.make_uuid7(), None, parts.LOW), find_upload_dir(read_settings())
     host, _, port = address.removeprefix("http://").partition(":")

@@ -48,7 +48,9 @@ def _show_new() -> None:
     # What one visit hands in is one batch.
     batch_id = st.session_state.setdefault("batch_id", make_uuid7())
     with st.container(horizontal=True, vertical_alignment="bottom"):
-        way = st.segmented_control("Add recordings", [_UPLOAD, _FOLDERS], default=_UPLOAD, required=True, key="way")
+        max_bytes = batch_queries.find_max_upload()
+        ways = [_UPLOAD, _FOLDERS] if max_bytes else [_FOLDERS]
+        way = st.segmented_control("Add recordings", ways, default=ways[0], required=True, key="way")
         every = st.session_state.get("every-frame", False)
         rate = st.number_input(
             "Frames per second", 0.1, 1000.0, 10.0, step=1.0, format="%g", key="fps", disabled=every, width=170,
@@ -61,7 +63,7 @@ def _show_new() -> None:
         )  # fmt: skip
     fps = None if every else float(rate)
     if way == _UPLOAD:
-        show_uploader(batch_actions.open_upload(batch_id, fps, priority), batch_queries.find_max_upload())
+        show_uploader(batch_actions.open_upload(batch_id, fps, priority), max_bytes)
     else:
         _pick(batch_id, fps, priority)
 
