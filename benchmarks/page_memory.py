@@ -70,39 +70,32 @@ def main() -> None:
     print(describe_machine())
     with run_installation(1, 1, has_postgresql=False) as one, sync_playwright() as playwright:
         stream_id, key = store.make_uuid7(), find_secret_key(read_settings())
+        source = parse_source(str(arguments.video.resolve()))
         with one.engine.begin() as connection:
             cameras.add_stream(
-                connection, key, stream_id=stream_id, name="camera", source=parse_source(str(arguments.video.resolve())),
-                profile="live", fps=5.0, transport=None, enabled=True, preview=True,
+                connection, key, stream_id=stream_id, name="camera", source=source, profile="live", fps=5.0,
+                transport=None, enabled=True, preview=True,
             )  # fmt: skip
         server = one.children["dashboard"] = Child(["dashboard", "--port", str(_PORT)], {})
+        parent = psutil.Process(server.process.pid)
         address = f"http://127.0.0.1:{_PORT}"
         wait_for(lambda: answers(address), "the dashboard", 60.0)
-        wait_for(
-            lambda: any(state.state == LIVE for state in read_states(one.client, [stream_id]).values()),
-            "the camera",
-            60.0,
-        )
+        ids = [stream_id]
+        wait_for(lambda: any(told.state == LIVE for told in read_states(one.client, ids).values()), "the camera", 60.0)
         time.sleep(10)
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=sandbox)
-        tabs = {
-            "wall": open_tab(browser.new_page(), f"{address}/wall", "[data-testid=stDataFrame]"),
-            "live timeline": open_tab(
-                browser.new_page(), f"{address}/?source={stream_id}&range=live", ".js-plotly-plot .main-svg"
-            ),
-            "live view": open_tab(
-                browser.new_page(), f"{address}/live?camera={stream_id}&look=on", ".live .box .label"
-            ),
+        pages = {
+            "wall": ("/wall", "[data-testid=stDataFrame]"),
+            "live timeline": (f"/?source={stream_id}&range=live", ".js-plotly-plot .main-svg"),
+            "live view": (f"/live?camera={stream_id}&look=on", ".live .box .label"),
         }
+        tabs = {name: open_tab(browser.new_page(), address + path, drawn) for name, (path, drawn) in pages.items()}
         told: dict[tuple[str, str], list[float]] = {}
         end_s = time.monotonic() + 60 * arguments.minutes
         while time.monotonic() < end_s:
-            processes = [
-                psutil.Process(server.process.pid),
-                *psutil.Process(server.process.pid).children(recursive=True),
-            ]
-            resident = sum(process.memory_info().rss for process in processes) / 1e6
+            family = (parent, *parent.children(recursive=True))
+            resident = sum(process.memory_info().rss for process in family) / 1e6
             told.setdefault(("server", "MB"), []).append(resident)
             for name, session in tabs.items():
                 heap, nodes = measure_tab(session)
