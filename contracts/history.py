@@ -20,7 +20,8 @@ _KEY = "emotrace:history"
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):
-    """The sums of one overview. ``at`` is seconds since 1970; sizes are in bytes, ``crops_per_s`` is all workers'."""
+    """The sums of one overview. ``at`` is seconds since 1970; sizes are in bytes, ``crops_per_s`` is all workers',
+    ``reconnects`` are those of the camera runs that go on, ``jobs`` wait for a host."""
 
     at: float
     waiting: int
@@ -32,6 +33,7 @@ class Sample(msgspec.Struct, frozen=True, kw_only=True):
     live: int
     lag_s: float
     reconnects: int
+    jobs: int
     redis_used_bytes: int
     redis_max_bytes: int
     database_bytes: int
@@ -52,6 +54,7 @@ def make_sample(overview: Overview) -> Sample:
         live=sum(one.state == LIVE for one in overview.streams),
         lag_s=max((one.lag_s for one in told), default=0.0),
         reconnects=sum(sum(one.reconnects.values()) for one in told),
+        jobs=sum(overview.queues.values()),
         redis_used_bytes=overview.redis_used_bytes,
         redis_max_bytes=overview.redis_max_bytes,
         database_bytes=overview.database_bytes,

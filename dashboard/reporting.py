@@ -31,6 +31,22 @@ class Shown(NamedTuple):
         told = settings[0] if len(settings) == 1 else settings
         return {**self.about, "model_id": ", ".join(self.models), "settings": told}
 
+    @property
+    def title(self) -> str:
+        """What it is of."""
+        return to_line(str(self.about["source"]), 200)
+
+    @property
+    def range(self) -> str:
+        """From when to when."""
+        return f"{self.tell(self.start)} to {self.tell(self.end)}" + (f" ({self.zone})" if self.zone else "")
+
+    @property
+    def facts(self) -> str:
+        """The range, the models and the settings in a few lines, for pictures."""
+        made = [self.range, f"model {', '.join(self.models) or '–'}", f"session {str(self.about['session_id'])[:13]}"]
+        return "\n".join(["   ·   ".join(made), *(to_line(one, 180) for one in self.settings[:1])])
+
     def tell(self, moment: float) -> str:
         """Return a moment in words."""
         return tell_seconds(moment) if self.zone is None else tell_moment(moment, self.zone)
@@ -45,27 +61,34 @@ def find_shown(about: Mapping[str, Any], start: float, end: float, zone: ZoneInf
     return Shown(about, start, end, zone, origin.models, origin.settings)
 
 
-def offer(make: Callable[[str], bytes], shown: Shown, kind: str) -> None:
-    """Offer a report of a ``kind``; ``make`` is given its author's name when somebody asks for it."""
+def offer(report: Callable[[str], bytes], picture: Callable[[str], bytes], shown: Shown, kind: str) -> None:
+    """Offer a report and a picture of a ``kind``; both are given their author's name when somebody asks for one."""
     session_id = str(shown.about["session_id"])
-    made = prepare_file(make, "report.make", session_id, kind=kind, start=shown.start, end=shown.end)
-    st.download_button(
-        "Report", made, f"emotrace-{session_id[:13]}-{kind}.html", "text/html", key=f"report-{kind}-{session_id}",
-        icon=":material/description:", on_click="ignore",
-        help="What is shown, with its numbers, the model and the settings, as one file to read and print.",
+    files = (
+        ("Report", report, "html", "text/html", ":material/description:",
+         "What is shown, with its numbers, the model and the settings, as one file to read and print."),
+        ("PNG", picture, "png", "image/png", ":material/image:", "What is shown as a picture, with the model."),
     )  # fmt: skip
+    with st.container(horizontal=True):
+        for label, make, ending, media_type, icon, told in files:
+            details = {"kind": kind, "format": ending, "start": shown.start, "end": shown.end}
+            st.download_button(
+                label, prepare_file(make, "report.make", session_id, **details),
+                f"emotrace-{session_id[:13]}-{kind}.{ending}", media_type, key=f"{ending}-{kind}-{session_id}",
+                icon=icon, help=told, on_click="ignore",
+            )  # fmt: skip
 
 
 def make_report(
     shown: Shown, kind: str, author: str, sections: Sequence[Section], attachments: Sequence[Attachment] = ()
 ) -> bytes:
     """Return the report as a file: what it is of, when and by whom it was made, and what was shown."""
-    name = to_line(str(shown.about["source"]), 200)
+    name = shown.title
     zone = shown.zone or ZoneInfo("UTC")
     facts = [
         ("Source", name),
         ("Camera" if shown.zone is not None else "Session", str(shown.about["session_id"])),
-        ("Range", f"{shown.tell(shown.start)} to {shown.tell(shown.end)}" + (f" ({zone})" if shown.zone else "")),
+        ("Range", shown.range),
         ("Model", ", ".join(shown.models) or "–"),
         *(("Settings", one) for one in shown.settings),
         ("Made", f"{tell_moment(time.time(), zone)} ({zone}), by {to_line(author)}"),

@@ -10,8 +10,9 @@ from dashboard.panels import iterate_rows
 from dashboard.reporting import Shown, make_report, offer
 from dashboard.summing import Summary
 from dashboard.texts import tell_duration, tell_state, to_line
+from reports.derived import Floats
 from reports.html import Picture, ReportTable, Section
-from reports.report_pictures import draw_shares
+from reports.report_pictures import draw_shares, draw_shares_page
 
 _MAX_EPISODES = 500
 
@@ -20,7 +21,12 @@ def offer_summary(shown: Shown, summary: Summary, emotions: Sequence[str]) -> No
     """Offer the report of a summary, with the episodes of some ``emotions``, or of all where there are none."""
     if emotions:
         summary = summary._replace(episodes=summary.episodes[summary.episodes["label"].isin(emotions)])
-    offer(partial(make_summary, shown, summary), shown, "summary")
+    offer(partial(make_summary, shown, summary), partial(make_picture, shown, summary), shown, "summary")
+
+
+def make_picture(shown: Shown, summary: Summary, _author: str) -> bytes:
+    """Return the time per emotion as a PNG."""
+    return draw_shares_page(to_line(f"Time per emotion: {shown.title}", 70), shown.facts, *_find_shares(summary))
 
 
 def make_summary(shown: Shown, summary: Summary, author: str) -> bytes:
@@ -29,18 +35,25 @@ def make_summary(shown: Shown, summary: Summary, author: str) -> bytes:
     return make_report(shown, "Summary", author, sections)
 
 
+def _find_shares(summary: Summary) -> tuple[list[str], Floats]:
+    """Return the faces, and each one's seven shares."""
+    shares = summary.shares
+    faces = list(dict.fromkeys(shares["face"]))
+    if not faces:
+        return ["no results"], np.zeros((1, len(EMOTIONS)))
+    wide = shares.pivot_table(index="face", columns="label", values="share", fill_value=0.0)
+    return faces, wide.reindex(index=faces, columns=list(EMOTIONS), fill_value=0.0).to_numpy(np.float64)
+
+
 def _describe_shares(summary: Summary) -> list[Section]:
     shares = summary.shares
     if shares.empty:
         return [Section("Time per emotion", ["No results in this range."])]
-    faces = list(dict.fromkeys(shares["face"]))
-    wide = shares.pivot_table(index="face", columns="label", values="share", fill_value=0.0)
-    wide = wide.reindex(index=faces, columns=list(EMOTIONS), fill_value=0.0)
     rows = [
         (row.face, row.label, f"{row.rows:,}", f"{row.seconds:.1f}", f"{row.share:.1%}") for row in iterate_rows(shares)
     ]
     table = ReportTable(("face", "emotion", "rows", "seconds", "share"), rows, frozenset(("rows", "seconds", "share")))
-    picture = Picture(draw_shares(faces, wide.to_numpy(np.float64)), "Share of time per emotion and face.")
+    picture = Picture(draw_shares(*_find_shares(summary)), "Share of time per emotion and face.")
     numbers = summary.transitions.to_numpy()
     most = max(1, int(numbers.max()))
     shades = {(row, column + 1): float(number) / most for (row, column), number in np.ndenumerate(numbers)}

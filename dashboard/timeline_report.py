@@ -11,23 +11,29 @@ from contracts.timelines import VALUES
 from dashboard import exports
 from dashboard.panels import Panel, average, iterate_rows
 from dashboard.reporting import Shown, make_report, offer
-from dashboard.texts import tell_duration, tell_state
+from dashboard.texts import tell_duration, tell_state, to_line
 from reports.html import Attachment, Picture, ReportTable, Section
-from reports.report_pictures import ReportPanel, draw_panel
+from reports.report_drawing import PanelView, ReportPanel
+from reports.report_pictures import draw_panel, draw_panels_page
 
 _MAX_GAPS = 200
 
 
 def offer_timeline(shown: Shown, panels: Sequence[Panel], style: str, with_valence: bool, moment: float | None) -> None:
     """Offer the report of a timeline."""
-    offer(partial(make_timeline, shown, panels, style, with_valence, moment), shown, "timeline")
+    view = PanelView(shown.start, shown.end, shown.zone, style == "area", with_valence, moment)
+    offer(partial(make_timeline, shown, panels, view), partial(make_picture, shown, panels, view), shown, "timeline")
 
 
-def make_timeline(
-    shown: Shown, panels: Sequence[Panel], style: str, with_valence: bool, moment: float | None, author: str
-) -> bytes:
+def make_picture(shown: Shown, panels: Sequence[Panel], view: PanelView, _author: str) -> bytes:
+    """Return the panels that are shown as a PNG."""
+    drawn = [(panel.name, _to_report(panel, _tell_gaps(panel))) for panel in panels]
+    return draw_panels_page(to_line(shown.title, 70), shown.facts, drawn, view)
+
+
+def make_timeline(shown: Shown, panels: Sequence[Panel], view: PanelView, author: str) -> bytes:
     """Return the report of the panels that are shown."""
-    sections = [_describe_panel(shown, panel, style == "area", with_valence, moment) for panel in panels]
+    sections = [_describe_panel(shown, panel, view) for panel in panels]
     sections.append(Section("How to read it", _READING))
     table = exports.make_table(panels, shown.zone)
     attachment = Attachment("timeline.csv", "text/csv", exports.to_csv(table, shown.origin))
@@ -44,8 +50,12 @@ _READING = (
 )
 
 
-def _describe_panel(shown: Shown, panel: Panel, is_area: bool, with_valence: bool, moment: float | None) -> Section:
-    gaps = [(gap.start, gap.end, tell_state(gap.state)) for gap in iterate_rows(panel.gaps)]
+def _tell_gaps(panel: Panel) -> list[tuple[float, float, str]]:
+    return [(gap.start, gap.end, tell_state(gap.state)) for gap in iterate_rows(panel.gaps)]
+
+
+def _describe_panel(shown: Shown, panel: Panel, view: PanelView) -> Section:
+    gaps = _tell_gaps(panel)
     told = [(shown.tell(start), shown.tell(end), tell_duration(end - start), why) for start, end, why in gaps]
     columns: tuple[str, ...] = ("from", "to", "for", "no results, because")
     tables = [ReportTable(columns, told[:_MAX_GAPS], caption="Gaps")] if gaps else []
@@ -57,12 +67,9 @@ def _describe_panel(shown: Shown, panel: Panel, is_area: bool, with_valence: boo
            f"{points['num_uncertain'].sum() / number:.1%}"]  # fmt: skip
     columns = ("rows", *VALUES, "uncertain")
     numbers = [ReportTable(columns, [row], frozenset(columns), "Means over all rows")]
-    if moment is not None and shown.start <= moment <= shown.end:
-        numbers.append(_describe_moment(shown, points, moment))
-    picture = draw_panel(
-        _to_report(panel, gaps), shown.start, shown.end, zone=shown.zone, is_area=is_area, with_valence=with_valence,
-        moment=moment,
-    )  # fmt: skip
+    if view.moment is not None and shown.start <= view.moment <= shown.end:
+        numbers.append(_describe_moment(shown, points, view.moment))
+    picture = draw_panel(_to_report(panel, gaps), view)
     strongest = ", ".join(f"{name} {value:.0%}" for name, value in mean[list(EMOTIONS)].nlargest(3).items())
     return Section(panel.name, (), [Picture(picture, f"{panel.name} over time: on average {strongest}.")],
                    [*numbers, *tables])  # fmt: skip

@@ -1,240 +1,85 @@
-"""The pictures of a report, as SVG: what a page shows of a face over time, and how its time was shared."""
+"""The pictures of a report, as SVG; and a page's picture as one PNG, with what it is of."""
 
 import io
 from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import pairwise
-from typing import Any
-from zoneinfo import ZoneInfo
 
 import matplotlib as mpl
-import numpy as np
-from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from numpy.typing import NDArray
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.patches import Patch
 
 from contracts.emotions import COLOURS, EMOTIONS
 from reports.derived import Floats
-from reports.panel_frame import format_clock
+from reports.report_drawing import INK, QUIET, PanelView, ReportPanel, fill_panel, fill_shares, to_plain
 
-_INK, _QUIET, _LINE, _GAP = "#1A1F24", "#55606B", "#C5CCD3", "#F1F3F5"
-_WIDTH_IN, _DPI = 10.0, 96
-_STEPS_S = (
-    *(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30),
-    *(60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 43200, 86400),
-)
-_DASHES: dict[str, Any] = {
-    "disgust": "-.",
-    "fear": "--",
-    "sad": ":",
-    "surprise": (0, (8, 2)),
-    "neutral": (0, (8, 2, 2, 2)),
-}
+_WIDTH_IN, _DPI, _PNG_DPI = 10.0, 96, 160
+_HEADER_IN, _TITLE_IN, _AXIS_IN, _ROW_IN = 0.95, 0.3, 0.55, 0.45
+_BAR_IN = 0.42
 
 
-@dataclass(frozen=True)
-class ReportPanel:
-    """A face's points over time, N of them: ``means``, ``lows`` and ``highs`` are N x 8, seven emotions and valence.
-
-    ``segments`` numbers the stretches that may be drawn as one; ``half_s`` is half the usual time between points;
-    ``gaps`` are start, end and what the reader is told.
-    """
-
-    times_s: Floats
-    means: Floats
-    lows: Floats
-    highs: Floats
-    is_uncertain: NDArray[np.bool_]
-    segments: NDArray[np.int64]
-    half_s: float
-    gaps: Sequence[tuple[float, float, str]]
-
-
-def draw_panel(
-    panel: ReportPanel,
-    start: float,
-    end: float,
-    *,
-    zone: ZoneInfo | None,
-    is_area: bool,
-    with_valence: bool,
-    moment: float | None = None,
-) -> bytes:
-    """Return the picture of a face between two moments, which a ``zone`` shows as wall-clock times."""
-    heights = [0.5, 4.2, *([1.5] if with_valence else [])]
-    figure = Figure(figsize=(_WIDTH_IN, 0.45 * sum(heights) + 0.55), dpi=_DPI, layout="constrained")
-    axes: list[Axes] = list(figure.subplots(len(heights), 1, sharex=True, height_ratios=heights, squeeze=False)[:, 0])
-    ribbon, main = axes[0], axes[1]
-    _draw_gaps(axes[1:], panel, end - start)
-    for part in _split(panel.segments):
-        edges = _hold(panel.times_s[part], panel.half_s)
-        _draw_ribbon(ribbon, panel, part, end - start)
-        (_draw_area if is_area else _draw_lines)(main, panel, part, edges)
-        if with_valence:
-            low, high, mean = (_pad(values[part, -1]) for values in (panel.lows, panel.highs, panel.means))
-            axes[2].fill_between(edges, low, high, color=_INK, alpha=0.18, linewidth=0)
-            axes[2].plot(edges, mean, color=_INK, linewidth=1)
-        _draw_veil(axes[:2], panel, part)
-    if is_area:
-        _draw_peaks(main, panel)
-    _style(axes, start, end, zone)
-    if moment is not None and start <= moment <= end:
-        for one in axes:
-            one.axvline(moment, color=_INK, linewidth=1.2, linestyle=":")
-    return _save(figure)
+def draw_panel(panel: ReportPanel, view: PanelView) -> bytes:
+    """Return the picture of a face over time as SVG."""
+    figure = Figure(figsize=(_WIDTH_IN, _find_height(view)), dpi=_DPI, layout="constrained")
+    fill_panel(figure, panel, view)
+    return _save_svg(figure)
 
 
 def draw_shares(faces: Sequence[str], shares: Floats) -> bytes:
-    """Return the picture of each face's time by emotion: ``shares`` is N x 7, each row's sum 1."""
-    figure = Figure(figsize=(_WIDTH_IN, 0.42 * len(faces) + 0.5), dpi=_DPI, layout="constrained")
-    axes = figure.subplots()
-    lefts = np.zeros(len(faces))
-    for index, name in enumerate(EMOTIONS):
-        widths = shares[:, index]
-        bars = axes.barh(range(len(faces)), widths, left=lefts, color=COLOURS[name], height=0.72)
-        words = [f"{name} {share:.0%}" if share >= 0.12 else "" for share in widths]
-        ink = "#FFFFFF" if name in ("disgust", "fear", "sad") else "#000000"
-        axes.bar_label(bars, words, label_type="center", size=8, color=ink)
-        lefts = lefts + widths
-    axes.set_yticks(range(len(faces)), [_plain(face) for face in faces], size=9)
-    axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"], size=8)
-    axes.set(xlim=(0, 1))
-    axes.invert_yaxis()
-    axes.tick_params(length=0, colors=_QUIET)
-    axes.spines[:].set_visible(False)
-    return _save(figure)
+    """Return the picture of each face's time by emotion as SVG: ``shares`` is N x 7, each row's sum 1."""
+    figure = Figure(figsize=(_WIDTH_IN, _BAR_IN * len(faces) + 0.5), dpi=_DPI, layout="constrained")
+    fill_shares(figure, faces, shares)
+    return _save_svg(figure)
 
 
-def _split(segments: NDArray[np.int64]) -> list[slice]:
-    if not len(segments):
-        return []
-    bounds = [0, *(int(cut) for cut in np.flatnonzero(np.diff(segments)) + 1), len(segments)]
-    return [slice(first, last) for first, last in pairwise(bounds)]
+def draw_panels_page(title: str, facts: str, panels: Sequence[tuple[str, ReportPanel]], view: PanelView) -> bytes:
+    """Return faces below each other, each with its name, as one PNG that says what it is of."""
+    heights = [_TITLE_IN + _find_height(view)] * len(panels)
+    figure, parts = _make_page(title, facts, heights)
+    for part, (name, panel) in zip(parts, panels, strict=True):
+        part.suptitle(to_plain(name), x=0.01, ha="left", size=11, weight="bold", color=INK)
+        fill_panel(part, panel, view)
+    return _save_png(figure)
 
 
-def _hold(times_s: Floats, half_s: float) -> Floats:
-    return np.concatenate([[times_s[0] - half_s], times_s, [times_s[-1] + half_s]])
+def draw_shares_page(title: str, facts: str, faces: Sequence[str], shares: Floats) -> bytes:
+    """Return each face's time by emotion as one PNG that says what it is of."""
+    figure, (part,) = _make_page(title, facts, [_BAR_IN * len(faces) + 0.5])
+    fill_shares(part, faces, shares)
+    return _save_png(figure)
 
 
-def _pad(values: Floats) -> Floats:
-    return np.concatenate([values[:1], values, values[-1:]])
+def _find_height(view: PanelView) -> float:
+    return _ROW_IN * sum(view.heights) + _AXIS_IN
 
 
-def _draw_area(axes: Axes, panel: ReportPanel, part: slice, edges: Floats) -> None:
-    means = np.column_stack([_pad(column) for column in panel.means[part, :-1].T])
-    axes.stackplot(edges, means.T, colors=[COLOURS[name] for name in EMOTIONS], linewidth=0)
+def _make_page(title: str, facts: str, heights: Sequence[float]) -> tuple[Figure, list[SubFigure]]:
+    """Return a figure with a header, and its parts of the given heights in inches below it."""
+    figure = Figure(figsize=(_WIDTH_IN, _HEADER_IN + sum(heights)), dpi=_PNG_DPI, layout="constrained")
+    header, *parts = list(
+        figure.subfigures(1 + len(heights), 1, height_ratios=[_HEADER_IN, *heights], squeeze=False)[:, 0]
+    )
+    header.text(0.01, 0.95, to_plain(title), size=15, weight="bold", va="top", color=INK)
+    header.text(0.01, 0.55, to_plain(facts), size=8, va="top", color=QUIET)
+    header.legend(
+        handles=[Patch(facecolor=COLOURS[name], label=name) for name in EMOTIONS], loc="lower left",
+        bbox_to_anchor=(0.005, 0.0), ncols=len(EMOTIONS), frameon=False, fontsize=8.5, borderpad=0, handlelength=1.1,
+        handleheight=1.1, handletextpad=0.5, columnspacing=1.8,
+    )  # fmt: skip
+    return figure, parts
 
 
-def _draw_lines(axes: Axes, panel: ReportPanel, part: slice, edges: Floats) -> None:
-    for index, name in enumerate(EMOTIONS):
-        low, high, mean = (_pad(values[part, index]) for values in (panel.lows, panel.highs, panel.means))
-        axes.fill_between(edges, low, high, color=COLOURS[name], alpha=0.16, linewidth=0)
-        axes.plot(edges, mean, color=COLOURS[name], linewidth=1.5, linestyle=_DASHES.get(name, "-"))
-
-
-def _draw_peaks(axes: Axes, panel: ReportPanel) -> None:
-    """Mark where an emotion led for a moment that the mean of its point does not show."""
-    leading = panel.means[:, :-1].argmax(axis=1) if len(panel.means) else np.zeros(0)
-    for index, name in enumerate(EMOTIONS):
-        hidden = (panel.highs[:, index] >= 0.5) & (panel.means[:, index] < 0.5) & (leading != index)
-        x, y = panel.times_s[hidden], panel.highs[hidden, index]
-        axes.scatter(x, y, marker="^", s=22, color=COLOURS[name], edgecolors="white", linewidths=0.6, zorder=4)
-
-
-def _draw_ribbon(axes: Axes, panel: ReportPanel, part: slice, span: float) -> None:
-    times_s, leading = panel.times_s[part], panel.means[part, :-1].argmax(axis=1)
-    for first, last in _find_runs(leading):
-        start, end = _find_ends(times_s, first, last, panel.half_s)
-        name = EMOTIONS[leading[first]]
-        axes.broken_barh([(start, end - start)], (0, 1), facecolor=COLOURS[name], linewidth=0)
-        if end - start > 0.07 * span:
-            # On a strip of its own: what is uncertain is faded below it.
-            box = {"facecolor": "white", "edgecolor": "none", "pad": 1.0, "alpha": 0.85}
-            axes.text((start + end) / 2, 0.5, name, ha="center", va="center", size=7.5, color=_INK, bbox=box, zorder=5)
-
-
-def _draw_veil(axes: Sequence[Axes], panel: ReportPanel, part: slice) -> None:
-    """Fade the stretches in which most rows are uncertain."""
-    times_s, uncertain = panel.times_s[part], panel.is_uncertain[part]
-    spans = [
-        _find_ends(times_s, first, last, panel.half_s) for first, last in _find_runs(uncertain) if uncertain[first]
-    ]
-    for one in axes:
-        one.broken_barh(
-            [(start, end - start) for start, end in spans], (0, 1), facecolor=(1, 1, 1, 0.62), edgecolor="#8A949E",
-            hatch="..", linewidth=0, zorder=3,
-        )  # fmt: skip
-
-
-def _draw_gaps(axes: Sequence[Axes], panel: ReportPanel, span: float) -> None:
-    for index, one in enumerate(axes):
-        low, high = (0, 1) if index == 0 else (-1, 2)
-        widths = [(start, end - start) for start, end, _ in panel.gaps]
-        one.broken_barh(widths, (low, high), facecolor=_GAP, edgecolor="#B8C0C8", hatch="////", linewidth=0, zorder=0)
-    for start, end, text in panel.gaps:
-        if end - start > span * (0.012 * len(text) + 0.01):
-            box = {"facecolor": _GAP, "edgecolor": "none", "pad": 1.5}
-            place = ((start + end) / 2, 0.5)
-            axes[0].text(*place, _plain(text), ha="center", va="center", size=8, color=_QUIET, bbox=box)
-
-
-def _find_runs(values: NDArray[Any]) -> list[tuple[int, int]]:
-    """Return the first and last index of each stretch of one value."""
-    bounds = [0, *(int(cut) for cut in np.flatnonzero(values[1:] != values[:-1]) + 1), len(values)]
-    return [(first, following - 1) for first, following in pairwise(bounds)]
-
-
-def _find_ends(times_s: Floats, first: int, last: int, half_s: float) -> tuple[float, float]:
-    """Return where a stretch of points begins and ends: halfway to its neighbours."""
-    start = (times_s[first - 1] + times_s[first]) / 2 if first else times_s[first] - half_s
-    end = (times_s[last] + times_s[last + 1]) / 2 if last + 1 < len(times_s) else times_s[last] + half_s
-    return float(start), float(end)
-
-
-def _style(axes: Sequence[Axes], start: float, end: float, zone: ZoneInfo | None) -> None:
-    axes[0].set(xlim=(start, end), ylim=(0, 1))
-    axes[0].set_axis_off()
-    axes[1].set(ylim=(0, 1), yticks=[0, 0.5, 1])
-    axes[1].set_ylabel("probability", size=9, color=_QUIET)
-    for one in axes[2:]:
-        one.set(ylim=(-1, 1), yticks=[-1, 0, 1])
-        one.set_ylabel("valence", size=9, color=_QUIET)
-    for one in axes[1:]:
-        one.tick_params(labelsize=8, colors=_QUIET, color=_LINE, length=3)
-        one.spines[["top", "right"]].set_visible(False)
-        one.spines[["left", "bottom"]].set_color(_LINE)
-    ticks, words, unit = _find_ticks(start, end, zone)
-    axes[-1].set_xticks(ticks, words)
-    axes[-1].set_xlabel(f"time ({unit})", size=9, color=_QUIET)
-
-
-def _find_ticks(start: float, end: float, zone: ZoneInfo | None) -> tuple[Floats, list[str], str]:
-    """Return the places and words of the axis of time, and its unit."""
-    span = end - start
-    step = next((step for step in _STEPS_S if span / step <= 10), _STEPS_S[-1])
-    offset = datetime.fromtimestamp(start, zone).utcoffset() if zone is not None else None
-    shift = offset.total_seconds() if offset is not None else 0.0
-    ticks = np.arange(np.ceil((start + shift) / step) * step - shift, end + 1e-6, step)
-    if zone is not None:
-        form = "%Y-%m-%d" if step >= 86400 else "%H:%M" if step >= 60 else "%H:%M:%S" if step >= 1 else "%H:%M:%S.%f"
-        words = [datetime.fromtimestamp(round(tick, 2), zone).strftime(form) for tick in ticks]
-        return ticks, [word[:-4] if "." in word else word for word in words], str(zone)
-    if span <= 120:
-        return ticks, [f"{tick:.6g}" for tick in ticks], "s"
-    with_hours = end >= 3600
-    return ticks, [format_clock(tick, with_hours) for tick in ticks], "h:min:s" if with_hours else "min:s"
-
-
-def _plain(text: str) -> str:
-    return text.replace("$", r"\$")  # would begin mathematics
-
-
-def _save(figure: Figure) -> bytes:
+def _save_svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     FigureCanvasSVG(figure)
     # Matplotlib's identifiers and date are those of the moment otherwise, and the same report would be another file.
     with mpl.rc_context({"svg.hashsalt": "emotrace", "svg.fonttype": "path"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def _save_png(figure: Figure) -> bytes:
+    buffer = io.BytesIO()
+    FigureCanvasAgg(figure)
+    figure.savefig(buffer, format="png")
     return buffer.getvalue()

