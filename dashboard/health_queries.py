@@ -72,5 +72,10 @@ def _list_rejected() -> pd.DataFrame:
 
 
 def forget_rejected() -> None:
-    """Have the list read anew: somebody has acted on it."""
+    """Have the list read anew: an operator has acted on it.
+
+    Raises:
+        NotAllowedError: the visitor is no operator.
+    """
+    require(OPERATOR)
     _list_rejected.clear()
