@@ -48,7 +48,7 @@ def _choose_faces(zone: ZoneInfo) -> list[Strip]:
     if source.kind == choosing.CAMERA:
         _, start, end = choosing.choose_range(zone)
         chosen = choosing.choose_camera_faces(source.source_id, start, end, zone) or ()
-        table, session_id, shown_zone = queries.list_camera_faces(source.source_id, start, end), None, zone
+        table, session_id, shown_zone = queries.list_camera_faces(source.source_id, start, end, chosen), None, zone
         seen = {(row.session_id, int(row.track_id)): (to_line(row.name), row.start_at) for row in iterate_rows(table)}
         marks = marking_queries.list_markers(source.source_id, None, start, end)
     else:

@@ -23,7 +23,7 @@ from dashboard.fleet import Recent, make_wall
 from dashboard.identity import OPERATOR, VIEWER, require
 from dashboard.panels import Panel, make_panel
 from dashboard.services import open_redis, open_services
-from dashboard.stretches import find_stretches, make_clocks
+from dashboard.stretches import Faces, find_stretches, make_clocks
 from dashboard.summing import Part, Summary, make_summary, name_track
 from reports.series import Gap, find_gaps
 
@@ -94,10 +94,11 @@ def read_recording(session_id: str, track_ids: tuple[int, ...] | None, start_s: 
 
 
 @query(VIEWER, ttl=FRESH_S, max_entries=64)
-def list_camera_faces(source_id: str, start_at: float, end_at: float) -> pd.DataFrame:
+def list_camera_faces(source_id: str, start_at: float, end_at: float, kept: Faces = ()) -> pd.DataFrame:
     """Return the faces that a camera saw between two moments, those seen most first, ``MAX_FACES`` times four at most.
 
-    ``session_id`` and ``track_id`` name them; ``start_at`` and ``end_at`` are seconds since 1970.
+    ``session_id`` and ``track_id`` name them; ``start_at`` and ``end_at`` are seconds since 1970. Those of ``kept`` are
+    there too, however seldom they were seen.
     """
     with _read() as connection:
         sessions = timelines.list_source_sessions(connection, source_id, start_at, end_at)
@@ -114,14 +115,14 @@ def list_camera_faces(source_id: str, start_at: float, end_at: float) -> pd.Data
         }
         for row in rows
     ]
-    seen = [face for face in faces if face["end_at"] >= start_at and face["start_at"] <= end_at][: 4 * MAX_FACES]
-    return pd.DataFrame(seen, columns=["session_id", "track_id", "name", "num_faces", "start_at", "end_at"])
+    seen = [face for face in faces if face["end_at"] >= start_at and face["start_at"] <= end_at]
+    most = seen[: 4 * MAX_FACES]
+    most += [face for face in seen[4 * MAX_FACES :] if (face["session_id"], face["track_id"]) in kept]
+    return pd.DataFrame(most, columns=["session_id", "track_id", "name", "num_faces", "start_at", "end_at"])
 
 
 @query(VIEWER, ttl=FRESH_S, max_entries=64)
-def read_camera(
-    source_id: str, faces: tuple[tuple[str, int], ...] | None, start_at: float, end_at: float
-) -> list[Panel]:
+def read_camera(source_id: str, faces: Faces | None, start_at: float, end_at: float) -> list[Panel]:
     """Return a panel for each of a camera's faces between two moments, or one for all of them together.
 
     ``faces`` are pairs of session and track. Times are seconds since 1970, the camera's drift taken out.
@@ -154,7 +155,7 @@ def sum_recording(session_id: str, track_ids: tuple[int, ...] | None, start_s: f
 
 
 @query(VIEWER, ttl=_SUMMARY_FRESH_S, max_entries=32, spinner="Summing up …")
-def sum_camera(source_id: str, faces: tuple[tuple[str, int], ...] | None, start_at: float, end_at: float) -> Summary:
+def sum_camera(source_id: str, faces: Faces | None, start_at: float, end_at: float) -> Summary:
     """Return what a camera saw between two moments, for each of the faces or for all of them together."""
     with _read() as connection:
         sessions = timelines.list_source_sessions(connection, source_id, start_at, end_at)
