@@ -5,6 +5,7 @@ Tracks, and such pieces of them, that are one person's are **joined** (``track_a
 at the end of the chain. A person may have a **name** (``track_names``). ``contracts.track_edits`` writes all three.
 """
 
+import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from contracts.aliases import follow_aliases, join_persons
 from contracts.schema import emotions, track_aliases, track_names, track_splits, tracks
 
 FIRST_SPLIT_ID = 2_000_000_000  # ids of pieces; those of tracks are lower
+Range = tuple[float, float]  # seconds of a session, both ends included
 Cut = tuple[int, int]  # from this pts on, a track goes by this id
 
 
@@ -125,20 +127,53 @@ def _group(connection: sa.Connection, table: sa.Table, session_ids: Sequence[str
 
 def list_persons(connection: sa.Connection, session_id: str) -> list[store.Row]:
     """Return a session's tracks, those of one person as one row with its ``name``, in order of their ids."""
-    return list_all_persons(connection, [session_id])
+    return list_persons_between(connection, {session_id: (0.0, math.inf)})
 
 
-def list_all_persons(connection: sa.Connection, session_ids: Sequence[str]) -> list[store.Row]:
-    """Return the persons of sessions as rows of the tracks table, by session and id, each with its ``name``."""
-    of_session = _group(connection, tracks, session_ids)
+def list_persons_between(connection: sa.Connection, ranges: Mapping[str, Range]) -> list[store.Row]:
+    """Return the persons of sessions who are there in each session's range of seconds, by session and id.
+
+    They are rows of the tracks table with a ``name``; their times and faces are those of the whole session.
+    """
+    of_session: dict[str, list[store.Row]] = {}
+    for row in connection.execute(_select_tracks(ranges)).mappings():
+        of_session.setdefault(row["session_id"], []).append(dict(row))
     found: list[store.Row] = []
-    for session_id, persons in read_all_persons(connection, session_ids).items():
+    for session_id, persons in read_all_persons(connection, list(ranges)).items():
         rows = of_session.get(session_id, [])
         if persons.cuts:
             rows = [row for row in rows if row["track_id"] not in persons.cuts]
             rows += _list_pieces(connection, session_id, persons.cuts)
-        found += [{**row, "name": persons.name(row["track_id"])} for row in join_persons(rows, persons.joined)]
+        start_s, end_s = ranges[session_id]
+        found += [
+            {**row, "name": persons.name(row["track_id"])}
+            for row in join_persons(rows, persons.joined)
+            if row["end_s"] >= start_s and row["start_s"] <= end_s
+        ]
     return found
+
+
+def _select_tracks(ranges: Mapping[str, Range]) -> sa.Select[Any]:
+    """Select the tracks in ranges: a session of months has very many others. All that were edited are among them."""
+    whole = [session_id for session_id, (start_s, end_s) in ranges.items() if start_s <= 0 and end_s == math.inf]
+    parts = [
+        sa.and_(tracks.c.session_id == session_id, tracks.c.end_s >= start_s, tracks.c.start_s <= end_s)
+        for session_id, (start_s, end_s) in ranges.items()
+        if session_id not in whole
+    ]
+    cut = [session_id for session_id in ranges if session_id not in whole]
+    edited = sa.union(
+        *(
+            sa.select(table.c.session_id, column).where(table.c.session_id.in_(cut))
+            for table, column in (
+                (track_aliases, track_aliases.c.track_id),
+                (track_aliases, track_aliases.c.joined_id),
+                (track_splits, track_splits.c.track_id),
+            )
+        )
+    )
+    is_edited = sa.tuple_(tracks.c.session_id, tracks.c.track_id).in_(edited)
+    return sa.select(tracks).where(sa.or_(tracks.c.session_id.in_(whole), *parts, *([is_edited] if cut else [])))
 
 
 def _list_pieces(connection: sa.Connection, session_id: str, cuts: Mapping[int, Sequence[Cut]]) -> list[dict[str, Any]]:

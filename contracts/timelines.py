@@ -5,12 +5,12 @@ lowest, mean and highest values, so that no peak is averaged away. Each function
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import sqlalchemy as sa
 
 from contracts.emotions import EMOTIONS, NEGATIVE_EMOTIONS, UNCERTAIN_BELOW
-from contracts.persons import Persons, list_all_persons, read_persons
+from contracts.persons import Persons, Range, list_persons_between, read_persons
 from contracts.schema import coverage, emotions, rejections, sessions, sources, tracks
 from contracts.store import Row
 
@@ -55,16 +55,12 @@ def list_recording_sessions(connection: sa.Connection, limit: int = 500) -> list
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def list_tracks_between(
-    connection: sa.Connection, session_ids: Sequence[str], start_s: float = 0.0, end_s: float = math.inf
-) -> list[Row]:
-    """Return the persons of sessions who are there in a range of seconds, those with the most faces first.
+def list_tracks_between(connection: sa.Connection, ranges: Mapping[str, Range]) -> list[Row]:
+    """Return the persons who are there in sessions' ranges of seconds, those with the most faces first.
 
     They are rows of the tracks table with a ``name`` (``contracts.persons``).
     """
-    rows = [
-        row for row in list_all_persons(connection, session_ids) if row["end_s"] >= start_s and row["start_s"] <= end_s
-    ]
+    rows = list_persons_between(connection, ranges)
     return sorted(rows, key=lambda row: (-row["num_faces"], row["session_id"], row["track_id"]))
 
 

@@ -14,19 +14,12 @@ import sqlalchemy as sa
 
 from contracts import store
 from contracts.aliases import AT_SEAMS
-from contracts.errors import ConflictError, UsageError
-from contracts.persons import FIRST_SPLIT_ID, Persons, list_persons, read_persons
-from contracts.schema import emotions, sessions, track_aliases, track_edits, track_names, track_splits
+from contracts.errors import UsageError
+from contracts.persons import FIRST_SPLIT_ID, Persons, list_persons
+from contracts.schema import emotions, track_edits, track_splits
+from contracts.track_history import MERGE, RENAME, SPLIT, UNDO, Changes, begin_edit, find_undoable, record_edit
 
-RENAME, MERGE, SPLIT, UNDO = "rename", "merge", "split", "undo"
 MAX_NAME = 80
-_TABLES = {
-    "aliases": (track_aliases, "track_id"),
-    "splits": (track_splits, "new_id"),
-    "names": (track_names, "track_id"),
-}
-# Rows to write: of a table, for a key, the other columns' values; None removes the row.
-Changes = Mapping[str, Mapping[int, Mapping[str, Any] | None]]
 
 
 def rename_person(
@@ -38,12 +31,12 @@ def rename_person(
         UsageError: the name cannot be used, or another person of the session has it.
         ConflictError: the tracks were edited since ``version``.
     """
-    persons = _begin(connection, session_id, version)
+    persons = begin_edit(connection, session_id, version)
     name = " ".join(name.split())
     _check_name(connection, session_id, person_id, name)
     text = f"{persons.name(person_id)} is called {name or persons.name_by_number(person_id)}"
     changes: Changes = {"names": {person_id: {"name": name} if name else None}}
-    return _record(connection, session_id, version, RENAME, text, changes, made_by)
+    return record_edit(connection, session_id, version, RENAME, text, changes, made_by)
 
 
 def _check_name(connection: sa.Connection, session_id: str, person_id: int, name: str) -> None:
@@ -69,7 +62,7 @@ def merge_persons(
         UsageError: there are fewer than two, or one of them is not there.
         ConflictError: the tracks were edited since ``version``.
     """
-    persons = _begin(connection, session_id, version)
+    persons = begin_edit(connection, session_id, version)
     known = {row["track_id"] for row in list_persons(connection, session_id)}
     kept, *others = dict.fromkeys(person_ids) or [0]
     if not others or not known.issuperset(person_ids):
@@ -83,7 +76,7 @@ def merge_persons(
     if kept in persons.joined:  # to itself, or in a circle
         aliases[kept] = alias
     changes: Changes = {"aliases": aliases, "names": names}
-    return _record(connection, session_id, version, MERGE, text, changes, made_by)
+    return record_edit(connection, session_id, version, MERGE, text, changes, made_by)
 
 
 def split_person(
@@ -97,7 +90,7 @@ def split_person(
         UsageError: there is no such person, or nothing of them before the moment or from it on.
         ConflictError: the tracks were edited since ``version``.
     """
-    persons = _begin(connection, session_id, version)
+    persons = begin_edit(connection, session_id, version)
     at_pts = _find_pts(connection, session_id, at_s)
     pieces = _list_pieces_of(connection, session_id, persons, person_id)
     before = [piece for piece, start_pts, _, _ in pieces if start_pts < at_pts]
@@ -122,7 +115,7 @@ def split_person(
         # A track that is joined to itself is one of its own, whatever the seams say.
         aliases |= {piece: _make_alias(root, "split", made_by) for piece in side if piece != root or len(pieces) > 1}
     text = f"{persons.name(person_id)} split at {at_s:.2f} s"
-    return _record(connection, session_id, version, SPLIT, text, {"splits": splits, "aliases": aliases}, made_by)
+    return record_edit(connection, session_id, version, SPLIT, text, {"splits": splits, "aliases": aliases}, made_by)
 
 
 def _list_pieces_of(
@@ -155,75 +148,14 @@ def undo_edit(connection: sa.Connection, session_id: str, version: int, made_by:
         UsageError: there is nothing to undo.
         ConflictError: the tracks were edited since ``version``.
     """
-    _begin(connection, session_id, version)
-    undoable = next((row for row in list_edits(connection, session_id) if is_undoable(row)), None)
+    begin_edit(connection, session_id, version)
+    undoable = find_undoable(connection, session_id)
     if undoable is None:
         raise UsageError("There is nothing to undo: the faces are as they were found.")
     of_edit = sa.and_(track_edits.c.session_id == session_id, track_edits.c.number == undoable["number"])
     connection.execute(sa.update(track_edits).where(of_edit).values(undone_by=version + 1))
     before = {table: {int(key): row for key, row in rows} for table, rows in undoable["before"].items()}
-    return _record(connection, session_id, version, UNDO, f"undone: {undoable['text']}", before, made_by)
-
-
-def is_undoable(edit: store.Row) -> bool:
-    """Tell whether an edit still stands."""
-    return edit["action"] != UNDO and edit["undone_by"] is None
-
-
-def list_edits(connection: sa.Connection, session_id: str, limit: int = 100) -> list[store.Row]:
-    """Return what was done to a session's tracks, the newest first."""
-    query = sa.select(track_edits).where(track_edits.c.session_id == session_id)
-    query = query.order_by(track_edits.c.number.desc()).limit(limit)
-    return [dict(row) for row in connection.execute(query).mappings()]
-
-
-def read_version(connection: sa.Connection, session_id: str) -> int:
-    """Return the number of a session's newest edit, 0 where there is none."""
-    query = sa.select(sa.func.max(track_edits.c.number)).where(track_edits.c.session_id == session_id)
-    return connection.execute(query).scalar_one() or 0
-
-
-def _begin(connection: sa.Connection, session_id: str, version: int) -> Persons:
-    """Return who is who at this version, and keep others from editing until the transaction is over."""
-    # Rows of emotions go on being stored meanwhile.
-    query = sa.select(sessions.c.session_id).where(sessions.c.session_id == session_id)
-    if connection.execute(query.with_for_update(key_share=True)).first() is None:
-        raise UsageError(f"There is no session {session_id!r}. List them with: emotrace sessions")
-    since = [row for row in list_edits(connection, session_id) if row["number"] > version]
-    if since:
-        told = "; ".join(f"{row['text']} (by {row['made_by'][:80]})" for row in reversed(since[:3]))
-        raise ConflictError(
-            f"The faces were edited meanwhile: {told}. Nothing was overwritten: look at the faces as they are now, and "
-            "do it again if it still holds."
-        )
-    return read_persons(connection, session_id)
-
-
-def _record(
-    connection: sa.Connection, session_id: str, version: int, action: str, text: str, changes: Changes, made_by: str
-) -> str:
-    """Write ``changes`` with what stood there before."""
-    before = {name: _write(connection, session_id, name, rows) for name, rows in changes.items()}
-    edit = {
-        "session_id": session_id, "number": version + 1, "action": action, "text": text, "before": before,
-        "undone_by": None, "made_by": made_by, "made_at": time.time(),
-    }  # fmt: skip
-    connection.execute(sa.insert(track_edits), edit)
-    return text
-
-
-def _write(
-    connection: sa.Connection, session_id: str, name: str, rows: Mapping[int, Mapping[str, Any] | None]
-) -> list[tuple[int, Mapping[str, Any] | None]]:
-    """Put rows in the place of those with their keys; return the keys with what stood there."""
-    table, key = _TABLES[name]
-    is_asked = sa.and_(table.c.session_id == session_id, table.c[key].in_(rows))
-    stood = {row[key]: dict(row) for row in connection.execute(sa.select(table).where(is_asked)).mappings()}
-    connection.execute(sa.delete(table).where(is_asked))
-    new = [{**row, "session_id": session_id, key: number} for number, row in rows.items() if row is not None]
-    if new:
-        connection.execute(sa.insert(table), new)
-    return [(number, stood.get(number)) for number in rows]
+    return record_edit(connection, session_id, version, UNDO, f"undone: {undoable['text']}", before, made_by)
 
 
 def _make_alias(joined_id: int, reason: str, made_by: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import sqlalchemy as sa
 import streamlit as st
 
-from contracts import audits, track_edits
+from contracts import audits, track_edits, track_history
 from contracts.database import write_transaction
 from dashboard.identity import ANALYST, Visitor, require
 from dashboard.services import open_services
@@ -30,7 +30,7 @@ def rename_person(session_id: str, version: int, person_id: int, name: str) -> s
     return _edit(
         visitor,
         session_id,
-        track_edits.RENAME,
+        track_history.RENAME,
         lambda connection: track_edits.rename_person(connection, session_id, version, person_id, name, visitor.name),
     )
 
@@ -45,7 +45,7 @@ def merge_persons(session_id: str, version: int, person_ids: Sequence[int]) -> s
     return _edit(
         visitor,
         session_id,
-        track_edits.MERGE,
+        track_history.MERGE,
         lambda connection: track_edits.merge_persons(connection, session_id, version, person_ids, visitor.name),
     )
 
@@ -60,7 +60,7 @@ def split_person(session_id: str, version: int, person_id: int, at_s: float) -> 
     return _edit(
         visitor,
         session_id,
-        track_edits.SPLIT,
+        track_history.SPLIT,
         lambda connection: track_edits.split_person(connection, session_id, version, person_id, at_s, visitor.name),
     )
 
@@ -75,7 +75,7 @@ def undo_edit(session_id: str, version: int) -> str:
     return _edit(
         visitor,
         session_id,
-        track_edits.UNDO,
+        track_history.UNDO,
         lambda connection: track_edits.undo_edit(connection, session_id, version, visitor.name),
     )
 

@@ -6,17 +6,16 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from contracts import store
-from contracts.track_edits import MAX_NAME, is_undoable
+from contracts.track_edits import MAX_NAME
 from dashboard import person_actions, person_queries
 from dashboard.identity import ANALYST, find_visitor
 from dashboard.person_queries import Faces
 from dashboard.texts import find_zone, keep_errors, show_kept_error, tell_moment, tell_place, to_line, to_markdown
+from dashboard.viewing import View
 
-_SHOWN_EDITS = 10
 
-
-def show_editing(key: str, session_ids: Sequence[str], zone: ZoneInfo | None, moment: float | None) -> None:
-    """Show what can be done with the faces of one of ``session_ids``; ``moment`` is where a face may be split.
+def show_editing(key: str, session_ids: Sequence[str], view: View, zone: ZoneInfo | None, moment: float | None) -> None:
+    """Show what can be done with the faces in ``view`` of one of ``session_ids``; at ``moment`` a face may be split.
 
     ``zone`` is that of a camera's wall-clock times, None for recordings.
     """
@@ -35,7 +34,7 @@ def show_editing(key: str, session_ids: Sequence[str], zone: ZoneInfo | None, mo
             session_id = st.selectbox(
                 "Session", session_ids, format_func=lambda one: f"… {one[-4:]}", key=f"editing-session-{key}"
             )
-        faces = person_queries.read_faces(session_id)
+        faces = person_queries.read_faces_between(session_id, view.start, view.end, zone is not None)
         if find_visitor().may(ANALYST) and faces.names:
             _offer_edits(key, session_id, faces, zone, moment)
         _show_history(key, session_id, faces, zone or find_zone())
@@ -47,6 +46,8 @@ def _offer_edits(key: str, session_id: str, faces: Faces, zone: ZoneInfo | None,
     person_id = st.selectbox(
         "Face", list(faces.names), format_func=lambda one: to_line(faces.names[one]), key=f"editing-face-{key}"
     )
+    if len(faces.names) == person_queries.MAX_OFFERED:
+        st.caption(f"The {len(faces.names)} faces that were seen most; look closer to find others.")
     if person_id is None:
         return
     own = f"{key}-{person_id}"
@@ -74,16 +75,15 @@ def _offer_edits(key: str, session_id: str, faces: Faces, zone: ZoneInfo | None,
 
 
 def _show_history(key: str, session_id: str, faces: Faces, zone: ZoneInfo) -> None:
-    undoable = next((edit for edit in faces.edits if is_undoable(edit)), None)
-    if undoable is not None and find_visitor().may(ANALYST):
+    if faces.undoable is not None and find_visitor().may(ANALYST):
         st.button(
-            f"Undo: {to_markdown(undoable['text'], 120)}",
+            f"Undo: {to_markdown(faces.undoable['text'], 120)}",
             icon=":material/undo:",
             key=f"undo-{key}",
             on_click=_undo,
             args=(key, session_id, faces.version),
         )
-    for edit in faces.edits[:_SHOWN_EDITS]:
+    for edit in faces.edits:
         st.caption(_tell_edit(edit, zone))
 
 

@@ -3,6 +3,7 @@
 Caches hold a bounded number of answers for all visitors together; each visitor's role is checked outside of them.
 """
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -23,7 +24,7 @@ from dashboard.fleet import Recent, make_wall
 from dashboard.identity import OPERATOR, VIEWER, require
 from dashboard.panels import Panel, make_panel
 from dashboard.services import open_redis, open_services
-from dashboard.stretches import Faces, find_stretches, make_clocks
+from dashboard.stretches import Faces, find_ranges, find_stretches, make_clocks
 from dashboard.summing import Part, Summary, make_summary, name_track
 from reports.series import Gap, find_gaps
 
@@ -74,7 +75,7 @@ def read_session(session_id: str) -> dict[str, Any]:
 def list_tracks(session_id: str) -> pd.DataFrame:
     """Return a session's faces, those seen most first: track_id, name, num_faces, start_s, end_s."""
     with _read() as connection:
-        rows = timelines.list_tracks_between(connection, [session_id])
+        rows = timelines.list_tracks_between(connection, {session_id: (0.0, math.inf)})
     return pd.DataFrame(rows, columns=["track_id", "name", "num_faces", "start_s", "end_s"])
 
 
@@ -103,7 +104,7 @@ def list_camera_faces(source_id: str, start_at: float, end_at: float, kept: Face
     with _read() as connection:
         sessions = timelines.list_source_sessions(connection, source_id, start_at, end_at)
         clocks = make_clocks(connection, sessions)
-        rows = timelines.list_tracks_between(connection, list(clocks))
+        rows = timelines.list_tracks_between(connection, find_ranges(sessions, clocks, start_at, end_at))
     faces = [
         {
             "session_id": row["session_id"],
@@ -115,9 +116,8 @@ def list_camera_faces(source_id: str, start_at: float, end_at: float, kept: Face
         }
         for row in rows
     ]
-    seen = [face for face in faces if face["end_at"] >= start_at and face["start_at"] <= end_at]
-    most = seen[: 4 * MAX_FACES]
-    most += [face for face in seen[4 * MAX_FACES :] if (face["session_id"], face["track_id"]) in kept]
+    most = faces[: 4 * MAX_FACES]
+    most += [face for face in faces[4 * MAX_FACES :] if (face["session_id"], face["track_id"]) in kept]
     return pd.DataFrame(most, columns=["session_id", "track_id", "name", "num_faces", "start_at", "end_at"])
 
 

@@ -1,5 +1,6 @@
 """What a range of time of a source is made of: one session of a recording, or all of a camera's that reach into it."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
@@ -7,7 +8,7 @@ import sqlalchemy as sa
 
 from contracts import camera_sessions, store, timelines
 from contracts.clocks import SessionClock
-from contracts.persons import Persons, read_all_persons, read_persons
+from contracts.persons import Persons, Range, read_all_persons, read_persons
 
 Faces = tuple[tuple[str, int], ...]  # pairs of session and track
 
@@ -71,3 +72,15 @@ def find_stretches(
         start_s, end_s = (float(moment) for moment in clocks[session_id].to_session([start_at, end_at]))
         if tracks != [] and end_s >= 0:
             yield session, tracks, max(0.0, start_s), end_s
+
+
+def find_ranges(
+    sessions: Sequence[store.Row], clocks: dict[str, SessionClock], start_at: float, end_at: float
+) -> dict[str, Range]:
+    """Return the seconds of each of a camera's sessions between two moments; without ends where it is not cut."""
+    ranges = {}
+    for session in sessions:
+        start_s, end_s = (float(moment) for moment in clocks[session["session_id"]].to_session([start_at, end_at]))
+        is_over = session["ended_at"] is not None and session["ended_at"] <= end_at
+        ranges[session["session_id"]] = (max(0.0, start_s), math.inf if is_over else end_s)
+    return ranges

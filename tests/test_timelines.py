@@ -1,5 +1,6 @@
 """Timelines from the database equal a plain computation, never have too many points, and keep every peak."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -130,7 +131,7 @@ def test_sources_are_listed_by_their_newest_session(engine: sa.Engine, session: 
     with read_transaction(engine) as connection:
         found = timelines.list_sources(connection)
         sessions = timelines.list_source_sessions(connection, found[0]["source_id"])
-        tracks = timelines.list_tracks_between(connection, [session["session_id"]], 250.0)
+        tracks = timelines.list_tracks_between(connection, {session["session_id"]: (250.0, math.inf)})
         assert timelines.find_duration(connection, session) == 300.0
     assert [source["name"] for source in found] == ["interview.mp4", "another.mp4"]
     assert [row["session_id"] for row in sessions] == [session["session_id"]]

@@ -257,3 +257,28 @@ def test_a_seam_that_an_analyst_took_apart_stays_apart(engine: sa.Engine, editor
         aliases.remove_aliases(connection, editor.session_id, aliases.AT_SEAMS)
         aliases.record_aliases(connection, editor.session_id, seams, aliases.AT_SEAMS)
     assert editor.list_faces() == ORIGINAL
+
+
+def test_an_edit_can_be_undone_after_a_hundred_that_were(engine: sa.Engine, editor: Editor) -> None:
+    for number in range(60):
+        editor.rename(1, f"name {number}")
+    for number in reversed(range(60)):
+        assert f"name {number}" in editor.undo()
+    with pytest.raises(UsageError, match="nothing to undo"):
+        editor.undo()
+
+
+def test_the_faces_of_a_range_are_whole_persons(engine: sa.Engine, session: dict[str, Any], editor: Editor) -> None:
+    editor.rename(2, "Bea")
+    editor.merge(2, 3)  # Bea is there from 0 to 5 s, and again from 10 s on
+    editor.split(1, 4.0)
+
+    def list_between(start_s: float, end_s: float) -> list[tuple[str, int]]:
+        with read_transaction(engine) as connection:
+            rows = timelines.list_tracks_between(connection, {session["session_id"]: (start_s, end_s)})
+        return [(row["name"], row["num_faces"]) for row in rows]
+
+    assert list_between(0.0, float("inf")) == [("Face 1.2", 160), ("Bea", 150), ("Face 1", 40)]
+    assert list_between(12.0, 13.0) == [("Face 1.2", 160), ("Bea", 150)]
+    assert list_between(0.0, 1.0) == [("Bea", 150), ("Face 1", 40)]
+    assert list_between(30.0, 40.0) == []

@@ -160,7 +160,7 @@ def _show_chart(key: str, bounds: View, read: ReadPanels, scope: Scope, about: d
     timeline_report.offer_timeline(shown, panels, style or "area", with_valence, moment)
     marking.show_markers(key, scope, markers, view, bounds, moment, about)
     session_ids = [scope.session_id] if scope.session_id else _list_camera_sessions(scope.source_id, bounds)
-    person_editing.show_editing(key, session_ids, zone, moment)
+    person_editing.show_editing(key, session_ids, view, zone, moment)
 
 
 def _list_camera_sessions(source_id: str, bounds: View) -> list[str]:
