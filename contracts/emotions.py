@@ -25,6 +25,11 @@ COLOURS: Mapping[str, str] = {
     "neutral": "#8C8C8C",
 }
 
+# Words on an emotion's colour: whichever of black and white reads at 4.5 to 1 and better.
+INKS: Mapping[str, str] = {name: "#FFFFFF" if name in ("disgust", "fear", "sad") else "#000000" for name in EMOTIONS}
+# Lines in these colours stand out from white at less than 3 to 1, and so have a dark edge there.
+PALE = ("happy", "surprise")
+
 
 def compute_valence(probabilities: Sequence[float]) -> float:
     """Return happy minus the strongest negative emotion, from -1 to 1.

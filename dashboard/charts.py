@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
-from contracts.emotions import COLOURS, EMOTIONS
+from contracts.emotions import COLOURS, EMOTIONS, INKS, PALE
 from dashboard.axis import TimeAxis
 from dashboard.canvas import Canvas
 from dashboard.hovers import add_hover
@@ -26,9 +26,11 @@ Style = Literal["area", "lines"]
 STYLES: tuple[Style, ...] = ("area", "lines")
 RIBBON_PX, AREA_PX, VALENCE_PX = 20, 170, 64
 # Lines are told apart by their dashes too.
-_DASHES = {"disgust": "dashdot", "fear": "dash", "sad": "dot", "surprise": "longdash", "neutral": "longdashdot"}
+_DASHES = {
+    "angry": "12px,3px", "disgust": "dashdot", "fear": "dash", "sad": "dot", "surprise": "15px,6px",
+    "neutral": "longdashdot",
+}  # fmt: skip
 _SHORT_NAME = 32  # in a narrow chart
-DARK_INK = ("angry", "happy", "surprise", "neutral")  # the colours on which black reads better than white
 
 
 def draw_timeline(
@@ -64,7 +66,7 @@ def draw_timeline(
                 _add_area(canvas, row + 1, panel, axis)
                 _add_peaks(canvas, row + 1, panel, axis, theme)
             else:
-                _add_lines(canvas, row + 1, panel, axis)
+                _add_lines(canvas, row + 1, panel, axis, theme)
             if with_valence:
                 _add_valence(canvas, row + 2, panel, axis, theme)
             _add_veil(canvas, row, panel, axis, theme, style)
@@ -118,13 +120,13 @@ def _add_peaks(canvas: Canvas, row: int, panel: Panel, axis: TimeAxis, theme: Th
             "symbol": "triangle-up",
             "size": 7,
             "color": COLOURS[name],
-            "line": {"color": theme.paper, "width": 1},
+            "line": {"color": theme.ink, "width": 1},
         }
         x, y = axis.place(hidden["time_s"].to_numpy()), hidden[f"{name}_max"]
         canvas.add(row, x=x, y=y, mode="markers", marker=marker)
 
 
-def _add_lines(canvas: Canvas, row: int, panel: Panel, axis: TimeAxis) -> None:
+def _add_lines(canvas: Canvas, row: int, panel: Panel, axis: TimeAxis, theme: Theme) -> None:
     points = panel.points
     is_bucketed = bool((points["num_faces"] > 1).any())
     for name in EMOTIONS:
@@ -134,6 +136,8 @@ def _add_lines(canvas: Canvas, row: int, panel: Panel, axis: TimeAxis) -> None:
     for name in EMOTIONS:
         x, y = line(panel, points[name].to_numpy())
         pen = {"color": COLOURS[name], "width": 2, "dash": _DASHES.get(name, "solid")}
+        if name in PALE:
+            canvas.add(row, x=axis.place(x), y=y, mode="lines", line={**pen, "color": theme.ink, "width": 3.5})
         canvas.add(row, x=axis.place(x), y=y, mode="lines", line=pen, name=name)
 
 
@@ -163,10 +167,7 @@ def _add_words(canvas: Canvas, row: int, panel: Panel, axis: TimeAxis, duration:
     if not len(wide):
         return
     names = [word.rstrip("?") for word in wide["value"]]
-    inks = [
-        theme.ink if word.endswith("?") else "#000000" if name in DARK_INK else "#FFFFFF"
-        for word, name in zip(wide["value"], names, strict=True)
-    ]
+    inks = [theme.ink if word.endswith("?") else INKS[name] for word, name in zip(wide["value"], names, strict=True)]
     middles = ((wide["start"] + wide["end"]) / 2).to_numpy()
     canvas.add(
         row, x=axis.place(middles), y=np.full(len(wide), 0.5), mode="text", text=wide["value"],

@@ -7,7 +7,10 @@ from contracts.emotions import COLOURS, EMOTIONS
 
 def show_legend() -> None:
     """Show the emotions' colours; each chart's ribbon and hover say their names again."""
-    swatch = "display:inline-block;width:0.8em;height:0.8em;border-radius:2px;margin-right:0.4em"
+    swatch = (
+        "display:inline-block;width:0.8em;height:0.8em;margin-right:0.4em;"
+        "box-sizing:border-box;border:1px solid currentColor;border-radius:2px"
+    )
     entries = "".join(
         f"<span style='margin-right:1.1em;white-space:nowrap'><span style='{swatch};background:{COLOURS[name]}'></span>"
         f"{name}</span>"

@@ -7,8 +7,7 @@ from typing import Any
 import streamlit as st
 
 from contracts import store
-from contracts.emotions import COLOURS, EMOTIONS, UNCERTAIN_BELOW
-from dashboard.charts import DARK_INK
+from contracts.emotions import COLOURS, EMOTIONS, INKS, UNCERTAIN_BELOW
 from dashboard.person_queries import read_faces
 from dashboard.recording_queries import PlayableLink
 from dashboard.texts import to_line
@@ -54,10 +53,7 @@ def show_player(link: PlayableLink, session: Mapping[str, Any], chart: str, mome
             "complete": session["status"] != store.RUNNING,
             "uncertain": UNCERTAIN_BELOW,
             "cursor": find_theme().accent,
-            "emotions": [
-                {"name": name, "colour": COLOURS[name], "ink": "#000000" if name in DARK_INK else "#FFFFFF"}
-                for name in EMOTIONS
-            ],
+            "emotions": [{"name": name, "colour": COLOURS[name], "ink": INKS[name]} for name in EMOTIONS],
             "unplayable": (
                 f"This browser cannot play the recording's {recording.codec} video; another one may. The timeline is "
                 "complete without it."

@@ -1,4 +1,7 @@
-"""The geometry of charts: what is drawn between two curves, over a stretch, or broken where a line would tell a lie."""
+"""The geometry of charts: what is drawn between two curves, over a stretch, or broken where a line would tell a lie.
+
+And what their colours are mixed to, and which ink reads on them.
+"""
 
 from itertools import pairwise
 
@@ -60,5 +63,32 @@ def find_stretches(panel: Panel, values: pd.Series) -> pd.DataFrame:
 
 def fade(colour: str, opacity: float) -> str:
     """Return a colour of six digits, let through."""
-    red, green, blue = (int(colour[place : place + 2], 16) for place in (1, 3, 5))
+    red, green, blue = _split(colour)
     return f"rgba({red},{green},{blue},{opacity})"
+
+
+def mix(first: str, second: str, share: float) -> str:
+    """Return the colour with a ``share`` of the second, as a colour scale has it between two of six digits."""
+    parts = zip(_split(first), _split(second), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in parts)
+
+
+def find_ink(colour: str) -> str:
+    """Return black or white, whichever stands out more from a colour of six digits: at 4.5 to 1 and better."""
+    return max(("#000000", "#FFFFFF"), key=lambda ink: find_contrast(ink, colour))
+
+
+def find_contrast(first: str, second: str) -> float:
+    """Return how much two colours of six digits stand out from each other, from 1 to 21, as WCAG 2 defines it."""
+    low, high = sorted(_find_luminance(colour) for colour in (first, second))
+    return (high + 0.05) / (low + 0.05)
+
+
+def _find_luminance(colour: str) -> float:
+    parts = [value / 255 for value in _split(colour)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return sum(weight * part for weight, part in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+
+
+def _split(colour: str) -> list[int]:
+    return [int(colour[place : place + 2], 16) for place in (1, 3, 5)]

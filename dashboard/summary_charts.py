@@ -3,8 +3,8 @@
 import pandas as pd
 import plotly.graph_objects as go
 
-from contracts.emotions import COLOURS, EMOTIONS
-from dashboard.charts import DARK_INK
+from contracts.emotions import COLOURS, EMOTIONS, INKS
+from dashboard.shapes import find_ink, mix
 from dashboard.texts import to_html
 from dashboard.theme import Theme
 
@@ -21,9 +21,9 @@ def draw_shares(shares: pd.DataFrame, theme: Theme) -> go.Figure:
         words = [f"{name} {share:.0%}" if share >= 0.12 else "" for share in of_name["share"]]
         bar = go.Bar(
             y=of_name["face"], x=of_name["share"], orientation="h", name=name, text=words, textposition="inside",
-            insidetextanchor="middle", textangle=0, textfont={"color": "#000000" if name in DARK_INK else "#FFFFFF"},
+            insidetextanchor="middle", textangle=0, textfont={"color": INKS[name]},
             customdata=of_name[["seconds", "rows"]],
-            marker={"color": COLOURS[name], "line": {"color": theme.paper, "width": 1}},
+            marker={"color": COLOURS[name], "line": {"color": theme.ink, "width": 1}},
             hovertemplate=f"%{{y}}: {name} %{{x:.1%}}<br>%{{customdata[0]:.1f}} s, %{{customdata[1]}} rows"
             "<extra></extra>",
         )  # fmt: skip
@@ -47,7 +47,7 @@ def draw_transitions(transitions: pd.DataFrame, theme: Theme) -> go.Figure:
     )  # fmt: skip
     # The ink of a number follows its square's darkness.
     squares = [(row, column) for row, column in zip(*numbers.nonzero(), strict=True)]
-    inks = [theme.paper if numbers[square] > most / 2 else theme.ink for square in squares]
+    inks = [find_ink(mix(theme.gap, theme.accent, float(numbers[square]) / most)) for square in squares]
     figure.add_trace(
         go.Scatter(
             x=[EMOTIONS[column] for _, column in squares], y=[EMOTIONS[row] for row, _ in squares], mode="text",

@@ -11,14 +11,16 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.font_manager import findfont, get_font
+from matplotlib.patheffects import withStroke
 from numpy.typing import NDArray
 
-from contracts.emotions import COLOURS, EMOTIONS
+from contracts.emotions import COLOURS, EMOTIONS, INKS, PALE
 from reports.derived import Floats
 from reports.report_ticks import find_ticks
 
 INK, QUIET, LINE, GAP = "#1A1F24", "#55606B", "#C5CCD3", "#F1F3F5"
 _DASHES: dict[str, Any] = {
+    "angry": (0, (5, 1)),
     "disgust": "-.",
     "fear": "--",
     "sad": ":",
@@ -92,8 +94,7 @@ def fill_shares(figure: Figure | SubFigure, faces: Sequence[str], shares: Floats
         widths = shares[:, index]
         bars = axes.barh(range(len(faces)), widths, left=lefts, color=COLOURS[name], height=0.72)
         words = [f"{name} {share:.0%}" if share >= 0.12 else "" for share in widths]
-        ink = "#FFFFFF" if name in ("disgust", "fear", "sad") else "#000000"
-        axes.bar_label(bars, words, label_type="center", size=8, color=ink)
+        axes.bar_label(bars, words, label_type="center", size=8, color=INKS[name])
         lefts = lefts + widths
     axes.set_yticks(range(len(faces)), [to_plain(face) for face in faces], size=9)
     axes.set_xticks([0, 0.25, 0.5, 0.75, 1], ["0%", "25%", "50%", "75%", "100%"], size=8)
@@ -127,7 +128,9 @@ def _draw_lines(axes: Axes, panel: ReportPanel, part: slice, edges: Floats) -> N
     for index, name in enumerate(EMOTIONS):
         low, high, mean = (_pad(values[part, index]) for values in (panel.lows, panel.highs, panel.means))
         axes.fill_between(edges, low, high, color=COLOURS[name], alpha=0.16, linewidth=0)
-        axes.plot(edges, mean, color=COLOURS[name], linewidth=1.5, linestyle=_DASHES.get(name, "-"))
+        (drawn,) = axes.plot(edges, mean, color=COLOURS[name], linewidth=1.5, linestyle=_DASHES.get(name, "-"))
+        if name in PALE:
+            drawn.set_path_effects([withStroke(linewidth=2.6, foreground=INK)])
 
 
 def _draw_peaks(axes: Axes, panel: ReportPanel) -> None:
@@ -136,7 +139,7 @@ def _draw_peaks(axes: Axes, panel: ReportPanel) -> None:
     for index, name in enumerate(EMOTIONS):
         hidden = (panel.highs[:, index] >= 0.5) & (panel.means[:, index] < 0.5) & (leading != index)
         x, y = panel.times_s[hidden], panel.highs[hidden, index]
-        axes.scatter(x, y, marker="^", s=22, color=COLOURS[name], edgecolors="white", linewidths=0.6, zorder=4)
+        axes.scatter(x, y, marker="^", s=22, color=COLOURS[name], edgecolors=INK, linewidths=0.6, zorder=4)
 
 
 def _draw_ribbon(axes: Axes, panel: ReportPanel, part: slice, span: float) -> None:
