@@ -12,7 +12,7 @@ import redis
 
 from contracts import jobs
 from contracts.encryption import SecretKey
-from contracts.redis_server import call_redis
+from contracts.redis_server import call_redis, set_unwritten
 from contracts.sources import Source
 from contracts.store import make_uuid7
 
@@ -91,13 +91,13 @@ def take_test(client: redis.Redis, key: SecretKey, test_id: str) -> tuple[Source
 
 
 def answer_test(client: redis.Redis, test_id: str, result: CameraTestResult) -> None:
-    """Store what came of a test until it is read, or for a short time.
+    """Keep what came of a test until it is read, or for a short time; its picture lies on no disk.
 
     Raises:
         ServiceError: Redis is out of reach.
     """
     content = msgspec.msgpack.encode(result)
-    call_redis(lambda: client.set(_name_key(test_id, "answered"), content, ex=KEPT_S), _RETRY_S)
+    call_redis(lambda: set_unwritten(client, _name_key(test_id, "answered"), content, KEPT_S), _RETRY_S)
 
 
 def wait_for_answer(client: redis.Redis, test_id: str, timeout_s: float) -> CameraTestResult | None:

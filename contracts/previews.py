@@ -1,7 +1,7 @@
 """A camera's newest picture, for whoever looks at it now: a small JPEG and its faces' boxes in Redis, for seconds.
 
-A viewer renews a wish that expires; while there is one, and the stream allows it, the camera's run publishes. Redis
-neither writes pictures to its append-only file nor sends them to replicas: none of a camera's ever lies on a disk.
+A viewer renews a wish that expires; while there is one, and the stream allows it, the camera's run publishes. None of
+a camera's pictures ever lies on a disk.
 """
 
 from contextlib import suppress
@@ -11,12 +11,12 @@ import msgspec
 import redis
 
 from contracts.messages import Box
+from contracts.redis_server import set_unwritten
 
 # A page asks several times a second; one that was closed is forgotten in this time.
 WISH_S = 5
-_PICTURE_MS = 3000
+_PICTURE_S = 3.0
 _WISH_PREFIX, _PICTURE_PREFIX = "emotrace:preview-wish:", "emotrace:preview:"
-_SET_UNWRITTEN = "redis.set_repl(redis.REPL_NONE) return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])"
 
 
 class PreviewFace(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ def publish_preview(client: redis.Redis, stream_id: str, preview: Preview) -> No
     Raises:
         redis.exceptions.RedisError: Redis is out of reach.
     """
-    client.eval(_SET_UNWRITTEN, 1, f"{_PICTURE_PREFIX}{stream_id}", msgspec.msgpack.encode(preview), _PICTURE_MS)
+    set_unwritten(client, f"{_PICTURE_PREFIX}{stream_id}", msgspec.msgpack.encode(preview), _PICTURE_S)
 
 
 def read_preview(client: redis.Redis, stream_id: str) -> Preview | None:

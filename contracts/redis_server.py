@@ -13,6 +13,7 @@ from contracts.errors import ServiceAwayError, ServiceError
 from contracts.settings import hide_credentials
 
 _R = TypeVar("_R")
+_SET_UNWRITTEN = "redis.set_repl(redis.REPL_NONE) return redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])"
 
 
 def connect(url: str, retry_s: float) -> redis.Redis:
@@ -103,3 +104,12 @@ def explain_error(error: redis.exceptions.RedisError) -> ServiceError:
         case _:
             kind = ServiceAwayError if _may_pass(error) else ServiceError
             return kind(f"Redis refused a command ({what}). Check the server's version and log.")
+
+
+def set_unwritten(client: redis.Redis, key: str, content: bytes, keep_s: float) -> None:
+    """Set a key that Redis neither writes to its append-only file nor sends to replicas: it lies on no disk.
+
+    Raises:
+        redis.exceptions.RedisError: Redis is out of reach.
+    """
+    client.eval(_SET_UNWRITTEN, 1, key, content, round(1000 * keep_s))

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from camera_runs import add_camera, camera_running, configure, read_state, wait_for
 
 from contracts import cameras, previews, store
+from contracts.camera_tests import CameraTestResult, answer_test, wait_for_answer
 from contracts.database import write_transaction
 from contracts.embedded import run_valkey
 from contracts.encryption import find_secret_key
@@ -90,10 +91,13 @@ def test_a_picture_lies_on_no_disk_and_is_gone_in_seconds(tmp_path: Path) -> Non
         publish_preview(client, "camera", make_preview(secret))
         read = read_preview(client, "camera")
         assert read is not None and read.jpeg == secret
+        answer_test(client, "test", CameraTestResult(jpeg=secret))
         client.set("mark", mark)
         wait_for(lambda: mark in read_files(), "the append-only file")
         assert secret not in read_files()
         wait_for(lambda: read_preview(client, "camera") is None, "the picture's end", limit_s=10)
+        answer = wait_for_answer(client, "test", 1.0)
+        assert answer is not None and answer.jpeg == secret
         client.close()
     assert secret not in read_files()
 
