@@ -12,6 +12,7 @@ import msgspec
 import redis
 
 from contracts import jobs
+from contracts.errors import ConflictError
 from contracts.redis_server import call_redis
 from contracts.settings import Settings
 
@@ -80,6 +81,22 @@ def read_submission(client: redis.Redis, submission_id: str) -> Submission | Non
     """
     content = call_redis(lambda: client.get(_name_key(submission_id)), _RETRY_S)
     return next(_decode([cast("bytes | None", content)]), None)
+
+
+def read_refused(client: redis.Redis, submission_id: str) -> Submission:
+    """Return a submission that was refused, or whose check died.
+
+    Raises:
+        ConflictError: it is being looked at, planned, or dismissed.
+        ServiceError: Redis is out of reach.
+    """
+    submission = read_submission(client, submission_id)
+    told = None if submission is None else _explain(client, submission)
+    if told is None or told.state != REFUSED:
+        raise ConflictError(
+            "The recording is not among those refused any more: somebody tried it again or dismissed it."
+        )
+    return told
 
 
 def list_submissions(client: redis.Redis) -> list[Submission]:

@@ -12,7 +12,7 @@ from contracts.batch_changes import cancel_recording, retry_recording
 from contracts.database import read_transaction
 from contracts.errors import UsageError
 from contracts.parts import PRIORITIES
-from contracts.submissions import forget_submission, read_submission, remove_upload, submit
+from contracts.submissions import forget_submission, read_refused, remove_upload, submit
 from dashboard.grants import GRANTS
 from dashboard.handing_in import RETRY_S, UPLOAD, audit, hand_in
 from dashboard.identity import ANALYST, require
@@ -86,13 +86,13 @@ def retry_submission(submission_id: str) -> None:
 
     Raises:
         NotAllowedError: the visitor is no analyst.
+        ConflictError: it is not refused any more.
         ServiceError: the database or Redis is out of reach.
     """
     visitor = require(ANALYST)
-    submission = read_submission(open_redis(), submission_id)
-    if submission is not None:
-        audit(visitor, "recording.submit", submission_id, name=submission.name, again=True)
-        submit(open_redis(), msgspec.structs.replace(submission, who=visitor.name))
+    submission = read_refused(open_redis(), submission_id)
+    audit(visitor, "recording.submit", submission_id, name=submission.name, again=True)
+    submit(open_redis(), msgspec.structs.replace(submission, who=visitor.name))
 
 
 def dismiss_submission(submission_id: str) -> None:
@@ -100,15 +100,15 @@ def dismiss_submission(submission_id: str) -> None:
 
     Raises:
         NotAllowedError: the visitor is no analyst.
+        ConflictError: it is not refused any more.
         ServiceError: the database or Redis is out of reach.
     """
     visitor = require(ANALYST)
-    submission = read_submission(open_redis(), submission_id)
-    if submission is not None:
-        audit(visitor, "recording.dismiss", submission_id, name=submission.name)
-        forget_submission(open_redis(), submission_id)
-        if submission.is_upload:
-            remove_upload(open_services().settings, Path(submission.path))
+    submission = read_refused(open_redis(), submission_id)
+    audit(visitor, "recording.dismiss", submission_id, name=submission.name)
+    forget_submission(open_redis(), submission_id)
+    if submission.is_upload:
+        remove_upload(open_services().settings, Path(submission.path))
 
 
 def _check_settings(fps: float | None, priority: str) -> None:

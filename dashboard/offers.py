@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,9 +27,10 @@ def list_files(folders: Sequence[Path]) -> list[Offer]:
         for place, below, names in os.walk(folder):
             below.sort()
             for path in (Path(place) / name for name in sorted(names)):
-                if is_offered(path, folders):
-                    facts = path.stat()
-                    found.append((facts.st_mtime, Offer(path, str(path.relative_to(folder)), facts.st_size)))
+                with suppress(OSError):  # it was just removed
+                    if is_offered(path, folders):
+                        facts = path.stat()
+                        found.append((facts.st_mtime, Offer(path, str(path.relative_to(folder)), facts.st_size)))
             if len(found) >= MAX_OFFERED:
                 break
     return [offer for _, offer in sorted(found, key=lambda one: -one[0])][:MAX_OFFERED]
@@ -46,8 +48,12 @@ def is_offered(path: Path, folders: Sequence[Path]) -> bool:
 
 
 def is_recording(path: Path) -> bool:
-    """Return whether a path looks like a recording's: a file whose name ends as those of videos do."""
+    """Return whether a path looks like a recording's: a file whose name ends as those of videos do.
+
+    A name that is no text (bytes that are no UTF-8) can neither be shown nor stored.
+    """
     try:
+        str(path).encode()
         return path.suffix.lower() in VIDEO_SUFFIXES and path.is_file()
-    except OSError:
+    except (OSError, UnicodeEncodeError):
         return False

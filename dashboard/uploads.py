@@ -110,5 +110,6 @@ class Upload:
 def _remove_abandoned(root: Path) -> None:
     """Delete what was left of uploads while the dashboard was killed."""
     for part in root.glob(f"*/{_PART}"):
-        if time.time() - part.stat().st_mtime > _ABANDONED_S:
-            shutil.rmtree(part.parent, ignore_errors=True)
+        with suppress(FileNotFoundError):  # another upload was just finished
+            if time.time() - part.stat().st_mtime > _ABANDONED_S:
+                shutil.rmtree(part.parent, ignore_errors=True)

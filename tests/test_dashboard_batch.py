@@ -1,5 +1,6 @@
 """The Batch page: recordings are uploaded or picked, looked at by a worker, watched, cancelled and tried again."""
 
+import os
 import socket
 import sys
 import time
@@ -13,12 +14,13 @@ import sqlalchemy as sa
 import streamlit as st
 from dashboard_pages import list_texts, open_app, press
 from make_videos import write_video
+from rq import Queue
 from test_dashboard_operators import _find_url
 from web_server import ask, run_server
 
 from contracts import audits, batches, jobs, parts, store
 from contracts.database import read_transaction
-from contracts.errors import NotAllowedError, UsageError
+from contracts.errors import ConflictError, NotAllowedError, UsageError
 from contracts.schema import parts as parts_table
 from contracts.schema import sessions
 from contracts.settings import read_settings
@@ -112,6 +114,42 @@ def test_a_renamed_executable_is_refused_and_deleted(
     assert list_submissions(valkey) == []
 
 
+def test_what_is_looked_at_again_is_neither_dismissed_nor_looked_at_twice(
+    address: str, sqlite_engine: sa.Engine, valkey: redis.Redis, clip: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("contracts.submissions._NEW_S", 0.0)  # each says at once whether its job is there
+    _, submission_id = upload(address, clip.read_bytes())
+    for action in (batch_actions.retry_submission, batch_actions.dismiss_submission):
+        with pytest.raises(ConflictError, match="any more"):
+            action(submission_id)
+    assert list_uploaded() == ["clip.mp4"]
+    # Its worker dies, and one of two analysts has it looked at again.
+    Queue(jobs.SUBMISSIONS, connection=valkey).empty()
+    batch_actions.retry_submission(submission_id)
+    with pytest.raises(ConflictError, match="any more"):
+        batch_actions.dismiss_submission(submission_id)
+    run_submission_job(submission_id)
+    with pytest.raises(ConflictError, match="any more"):
+        batch_actions.dismiss_submission(submission_id)
+    assert list_uploaded() == ["clip.mp4"] and list_sources(sqlite_engine) == ["clip.mp4"]
+    with read_transaction(sqlite_engine) as connection:
+        assert [one["action"] for one in audits.list_changes(connection)] == ["recording.submit"] * 2
+
+
+def test_an_upload_that_was_left_is_deleted_with_the_next_one(url: str) -> None:
+    settings = read_settings()
+    left, under_way = Upload(settings, "left.mp4", 1), Upload(settings, "under way.mp4", 1)
+    long_ago = time.time() - 2 * 86_400
+    (part,) = left._folder.iterdir()
+    os.utime(part, (long_ago, long_ago))
+    (find_upload_dir(settings) / "gone").mkdir()
+    (find_upload_dir(settings) / "gone" / ".part").symlink_to("nowhere")  # as one that was finished while it was listed
+    next_one = Upload(settings, "next.mp4", 1)
+    assert not left._folder.exists() and under_way._folder.exists()
+    for one in (left, under_way, next_one):
+        one.discard()
+
+
 def test_an_empty_upload_is_refused_at_once(address: str, valkey: redis.Redis) -> None:
     status, answer = upload(address, b"", "empty.mp4")
     assert status == 422 and "0 bytes" in answer
@@ -199,6 +237,7 @@ def test_recordings_are_picked_from_the_folders_on_offer_alone(
     (offered / "deep" / "inside.mp4").write_bytes(clip.read_bytes())
     (offered / "notes.txt").write_text("no recording")
     (offered / "leads out.mp4").symlink_to(clip)
+    (offered / os.fsdecode(b"no text \xff.mp4")).write_bytes(clip.read_bytes())
     monkeypatch.setenv("EMOTRACE_RECORDING_DIRS", f"{offered}:{tmp_path / 'missing'}")
     st.cache_resource.clear()
     offers = list_files(find_folders(read_settings()))
