@@ -1,8 +1,8 @@
 """Links that a browser follows by itself, beside the page's own connection: to play a recording, or to send one.
 
 No page runs when such a link is asked for, so that nobody is there to ask for a role. A page that has asked makes the
-link: an unguessable token stands for one visitor, one purpose and one subject, for an hour from the page's last run,
-in this process's memory alone.
+link: an unguessable token stands for one visitor, one purpose and one subject, for half a day from the page's last run
+(uploads take their time), in this process's memory alone.
 """
 
 import secrets
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from dashboard.identity import Visitor
 
-GRANT_S = 3600.0
+GRANT_S = 12 * 3600.0
 _MAX_GRANTS = 10_000
 
 
