@@ -28,7 +28,7 @@ page = st.navigation(
         ],
         "Operators": [
             st.Page("views/wall.py", title="Wall", icon=":material/grid_view:"),
-            st.Page("views/live.py", title="Live view", icon=":material/visibility:"),
+            st.Page("views/live.py", title="Live view", icon=":material/visibility:", visibility=for_operators),
             st.Page("views/cameras.py", title="Cameras", icon=":material/videocam:", visibility=for_operators),
             st.Page("views/health.py", title="Health", icon=":material/monitor_heart:"),
             st.Page("views/model_cards.py", title="Models", url_path="models", icon=":material/neurology:"),

@@ -169,6 +169,21 @@ def test_who_is_no_operator_sees_no_picture_and_turns_nothing_on(
     assert not previews.is_wanted(valkey, stream_id) and list_actions(sqlite_engine) == []
 
 
+def test_nobody_looks_whose_look_cannot_be_noted(
+    monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine, valkey: redis.Redis
+) -> None:
+    stream_id = add_camera(sqlite_engine, preview=True)
+    app = open_app(monkeypatch, url, "live")
+    with sqlite_engine.begin() as connection:
+        connection.execute(sa.text("CREATE TRIGGER full BEFORE INSERT ON audits BEGIN SELECT RAISE(FAIL, 'full'); END"))
+    app.toggle[0].set_value(True).run()
+    assert app.error and not app.toggle[0].value and not previews.is_wanted(valkey, stream_id)
+    app = open_app(monkeypatch, url, "live", camera=stream_id, look="on")
+    for _ in range(2):
+        assert app.error and not previews.is_wanted(valkey, stream_id)
+        app.run()
+
+
 def test_the_wall_leads_to_cameras_that_may_be_looked_at(
     monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine
 ) -> None:

@@ -10,7 +10,7 @@ from dashboard import live_actions, live_queries, live_view, queries
 from dashboard.fleet import SIGNS
 from dashboard.live_queries import Look
 from dashboard.panels import iterate_rows
-from dashboard.texts import show_errors, tell_state, to_line, to_markdown
+from dashboard.texts import keep_errors, show_errors, show_kept_error, tell_state, to_line, to_markdown
 
 _ON = "on"
 # The rate is that of this many seconds.
@@ -34,6 +34,7 @@ def render() -> None:
         assert chosen is not None
         camera = rows[chosen]
         is_looking = _choose_to_look(camera)
+    show_kept_error("live")
     st.query_params["camera"] = chosen
     if not camera.preview:
         _offer_preview(camera)
@@ -50,9 +51,10 @@ def _choose_to_look(camera: Any) -> bool:
     if key not in st.session_state:
         # A link may ask for it, and counts as looking.
         is_asked = st.query_params.get("look") == _ON and camera.stream_id == st.query_params.get("camera")
-        st.session_state[key] = bool(camera.preview) and is_asked
-        if st.session_state[key]:
+        begins = bool(camera.preview) and is_asked
+        if begins:
             live_actions.begin_look(camera.stream_id)
+        st.session_state[key] = begins
     is_looking = st.toggle(
         "Look", key=key, disabled=not camera.preview, on_change=_note_look, args=(camera.stream_id,),
         help="Shows what the camera sees now; that somebody looks is noted.",
@@ -65,9 +67,13 @@ def _choose_to_look(camera: Any) -> bool:
 
 
 def _note_look(stream_id: str) -> None:
-    if st.session_state[f"look-{stream_id}"]:
-        with show_errors():
+    """Note that somebody begins to look; without that, there is nothing to see."""
+    key = f"look-{stream_id}"
+    if st.session_state[key]:
+        st.session_state[key] = False
+        with keep_errors("live"):
             live_actions.begin_look(stream_id)
+            st.session_state[key] = True
 
 
 def _offer_preview(camera: Any) -> None:

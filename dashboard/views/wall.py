@@ -6,6 +6,7 @@ import streamlit as st
 from contracts.stream_state import DISABLED, LIVE
 from dashboard import queries
 from dashboard.fleet import SIGNS, TROUBLE
+from dashboard.identity import OPERATOR, VIEWER, require
 from dashboard.texts import show_errors, tell_state
 
 _ALL = "all"
@@ -15,6 +16,7 @@ _TROUBLED = "in trouble"
 def render() -> None:
     """Draw the page."""
     st.title("Wall")
+    may_look = require(VIEWER).may(OPERATOR)
     with st.container(horizontal=True, vertical_alignment="bottom"):
         search = st.text_input("Search", key="search", placeholder="Part of a camera's name", width=280)
         chosen = st.segmented_control(
@@ -24,12 +26,12 @@ def render() -> None:
     @st.fragment(run_every=queries.FRESH_S)
     def show() -> None:
         with show_errors():
-            _show_wall(search or "", chosen or _ALL)
+            _show_wall(search or "", chosen or _ALL, may_look)
 
     show()
 
 
-def _show_wall(search: str, chosen: str) -> None:
+def _show_wall(search: str, chosen: str, may_look: bool) -> None:
     wall = queries.read_wall()
     if wall.empty:
         st.info("There are no cameras yet. Add one on the page Cameras.", icon=":material/videocam:")
@@ -46,7 +48,7 @@ def _show_wall(search: str, chosen: str) -> None:
         shown = shown[shown["state"].isin(TROUBLE)]
     elif chosen != _ALL:
         shown = shown[shown["state"] == chosen]
-    _show_table(shown)
+    _show_table(shown, may_look)
     st.caption(
         "   ·   ".join(f"{sign} {tell_state(state)}" for state, sign in SIGNS.items())
         + "   ·   valence: the last two minutes, from −1 to 1   ·   lost: frames damaged, with faces too small, or "
@@ -54,7 +56,7 @@ def _show_wall(search: str, chosen: str) -> None:
     )
 
 
-def _show_table(shown: pd.DataFrame) -> None:
+def _show_table(shown: pd.DataFrame, may_look: bool) -> None:
     column = st.column_config
     st.dataframe(
         shown,
@@ -74,7 +76,7 @@ def _show_table(shown: pd.DataFrame) -> None:
             "reconnects",
             "for_s",
             "host",
-            "live",
+            *(["live"] if may_look else []),
             "message",
         ],
         column_config={
