@@ -1,5 +1,6 @@
 """Who changed what and when. The caller owns the transaction: a change and its audit are stored together or not."""
 
+import json
 import time
 from typing import Any
 
@@ -25,11 +26,17 @@ def record_change(connection: sa.Connection, who: str, action: str, subject: str
 def list_changes(
     connection: sa.Connection, limit: int = 200, *, search: str = "", since: float | None = None
 ) -> list[store.Row]:
-    """Return the newest changes, the last one first: those that hold ``search`` in any column, since a moment."""
+    """Return the newest changes, the last one first: those that hold ``search`` in any column, since a moment.
+
+    Details are searched as they are stored: JSON, in which quotes and letters beyond ASCII are escaped.
+    """
     query = sa.select(audits).order_by(audits.c.at.desc(), audits.c.audit_id.desc()).limit(limit)
     if since is not None:
         query = query.where(audits.c.at >= since)
     if search:
-        columns = (audits.c.who, audits.c.action, audits.c.subject, sa.cast(audits.c.details, sa.Text))
-        query = query.where(sa.or_(*(column.icontains(search, autoescape=True) for column in columns)))
+        search = search.replace("\0", "")  # PostgreSQL takes none
+        details = sa.cast(audits.c.details, sa.Text)
+        places = [(column, search) for column in (audits.c.who, audits.c.action, audits.c.subject, details)]
+        places.append((details, json.dumps(search)[1:-1]))
+        query = query.where(sa.or_(*(column.icontains(text, autoescape=True) for column, text in places)))
     return [dict(row) for row in connection.execute(query).mappings()]

@@ -211,3 +211,15 @@ def test_guesses_at_the_same_moment_are_counted_one_by_one(accounts: sa.Engine) 
     with ThreadPoolExecutor(8) as threads:
         outcomes = list(threads.map(begin, range(2 * logins.MAX_PER_NAME)))
     assert sum(outcomes) == logins.MAX_PER_NAME
+
+
+def test_the_audit_is_searched_for_what_it_shows(engine: sa.Engine) -> None:
+    with engine.begin() as connection:
+        audits.record_change(connection, "anna", "camera.add", "id-1", name='Büro "Süd"')
+        audits.record_change(connection, "jürgen", "camera.add", "id-2", name="Hof")
+    expected = {
+        "Büro": ["id-1"], '"Süd"': ["id-1"], "B\0üro": ["id-1"], '"name": "Hof"': ["id-2"], "jürgen": ["id-2"], "Nord": [],
+    }  # fmt: skip
+    with read_transaction(engine) as connection:
+        for search, subjects in expected.items():
+            assert [row["subject"] for row in audits.list_changes(connection, search=search)] == subjects
