@@ -15,8 +15,8 @@ from dashboard.panels import iterate_rows
 from dashboard.texts import show_errors, tell_moment, to_line, to_markdown
 
 _ROLE_HELP = (
-    "viewer: look at everything; analyst: also name and merge what is seen; operator: also run cameras and recordings; "
-    "admin: also manage accounts."
+    "viewer: look at results; analyst: also hand in recordings, mark moments and name faces; operator: also run "
+    "cameras and look at their live view; admin: also manage accounts."
 )
 _PASSWORD, _OIDC = "a password", "OpenID Connect"
 
