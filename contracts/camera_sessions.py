@@ -130,9 +130,14 @@ def list_ended(connection: sa.Connection) -> list[store.Row]:
 
 def list_outages(connection: sa.Connection, stream_id: str, start_at: float, end_at: float) -> list[Outage]:
     """Return when a stream had no session between two moments, and why; a stretch still open ends at ``end_at``."""
+    # A stream's sessions follow each other: of those that began before, the last one alone may reach so far.
+    first_at = sa.select(sa.func.max(sessions.c.started_at)).where(
+        sessions.c.source_id == stream_id, sessions.c.started_at <= start_at
+    )
     query = (
         sa.select(sessions.c.started_at, sessions.c.ended_at, sessions.c.end_reason, sessions.c.error)
         .where(sessions.c.source_id == stream_id, sessions.c.started_at < end_at)
+        .where(sessions.c.started_at >= sa.func.coalesce(first_at.scalar_subquery(), start_at))
         .order_by(sessions.c.started_at)
     )
     rows = connection.execute(query).all()

@@ -27,6 +27,7 @@ COLOURS = {
 }
 DEFAULT_COLOUR = "slate"
 MAX_NAME, MAX_NOTE = 200, 4000
+_LAST = 32_503_680_000.0  # the year 3000, which every clock and calendar of the pages can tell
 _VALUES = ("start", "end", "name", "colour", "note")
 
 
@@ -48,6 +49,8 @@ def check_marker(start: float, end: float | None, name: str, colour: str, note: 
         raise UsageError(f"The marker begins at {start:g} s. It must begin at 0 s or later.")
     if end is not None and not (math.isfinite(end) and end > start):
         raise UsageError(f"The span ends at {end:g} s, and begins at {start:g} s. It must end after it begins.")
+    if max(start, end or 0.0) > _LAST:
+        raise UsageError("The marker lies after the year 3000. Check its date and time.")
     # Files hold microseconds: what is taken out and in again is the same.
     start, end = round(start, 6), None if end is None else round(end, 6)
     return {"start": start, "end": end, "name": name, "colour": colour, "note": note}

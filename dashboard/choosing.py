@@ -18,6 +18,7 @@ from dashboard.texts import tell_duration, tell_moment, to_line
 
 CAMERA = "camera"
 RANGES = {"live": 300.0, "last 5 min": 300.0, "last hour": 3600.0, "last day": 86400.0, "custom": 0.0}
+DEFAULT_RANGE, CUSTOM = "last hour", "custom"
 DEFAULT_FACES = 3
 _TOGETHER = "all"  # in an address: no face of its own
 _FACE = re.compile("[0-9]{1,10}")
@@ -139,13 +140,13 @@ def _list_zones() -> frozenset[str]:
 
 def choose_range(zone: ZoneInfo) -> tuple[str, float, float]:
     """Let the visitor choose a range of wall-clock time; return its name, and its ends in seconds since 1970."""
-    asked = st.query_params.get("range", "last hour")
+    asked = st.query_params.get("range", DEFAULT_RANGE)
     name = st.segmented_control(
-        "Time", list(RANGES), default=asked if asked in RANGES else "last hour", required=True, key="range"
+        "Time", list(RANGES), default=asked if asked in RANGES else DEFAULT_RANGE, required=True, key="range"
     )
-    name = name or "last hour"
+    name = name or DEFAULT_RANGE
     st.query_params["range"] = name
-    if name == "custom":
+    if name == CUSTOM:
         return name, *_choose_custom_range(zone)
     step = max(1.0, RANGES[name] // _POINTS)
     now = time.time() // step * step

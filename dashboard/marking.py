@@ -6,24 +6,16 @@ from typing import Any
 import streamlit as st
 
 from contracts import store
-from contracts.errors import ConflictError
-from contracts.markers import COLOURS, DEFAULT_COLOUR, MAX_NAME, MAX_NOTE
+from contracts.markers import COLOURS, MAX_NOTE
 from dashboard import marking_actions, marking_queries
 from dashboard.identity import ANALYST, find_visitor
 from dashboard.marking_exchange import show_exchange
+from dashboard.marking_form import begin_draft, show_draft
+from dashboard.marking_links import look_at
 from dashboard.marks import Mark
 from dashboard.scopes import Scope
 from dashboard.span_figures import show_figures
-from dashboard.texts import (
-    find_zone,
-    keep_errors,
-    show_errors,
-    show_kept_error,
-    tell_moment,
-    tell_place,
-    to_line,
-    to_markdown,
-)
+from dashboard.texts import find_zone, keep_errors, show_kept_error, tell_moment, tell_place, to_line, to_markdown
 from dashboard.viewing import View, set_view
 
 
@@ -41,23 +33,6 @@ def make_marks(rows: Sequence[store.Row]) -> list[Mark]:
     ]
 
 
-def follow_link(key: str, rows: Sequence[store.Row], bounds: View) -> None:
-    """Have a page that is opened by a marker's address show that marker."""
-    if st.session_state.get(f"linked-{key}"):
-        return
-    st.session_state[f"linked-{key}"] = True
-    for row in rows:
-        if row["marker_id"] == st.query_params.get("marker"):
-            set_view(key, _look_at(row), bounds)
-
-
-def _look_at(row: store.Row) -> View:
-    """Return a view of a marker with something around it."""
-    end = row["end"] if row["end"] is not None else row["start"]
-    margin = max(5.0, 0.25 * (end - row["start"]))
-    return View(row["start"] - margin, end + margin)
-
-
 def show_markers(
     key: str, scope: Scope, rows: Sequence[store.Row], view: View, bounds: View, moment: float | None,
     about: Mapping[str, Any],
@@ -67,7 +42,7 @@ def show_markers(
     may_mark = find_visitor().may(ANALYST)
     if may_mark:
         _offer_marking(key, scope, view, moment)
-        _show_draft(key, scope, view, moment)
+        show_draft(key, scope, view, moment)
     show_kept_error(key)
     chosen = _choose(key, scope, rows)
     if chosen is not None:
@@ -83,7 +58,7 @@ def _offer_marking(key: str, scope: Scope, view: View, moment: float | None) -> 
             key=f"mark-moment-{key}",
             disabled=moment is None,
             help="Pick a moment on the chart first." if moment is None else None,
-            on_click=_begin_draft,
+            on_click=begin_draft,
             args=(key, {"start": moment, "end": None}),
         )
         st.button(
@@ -91,79 +66,9 @@ def _offer_marking(key: str, scope: Scope, view: View, moment: float | None) -> 
             icon=":material/width_normal:",
             key=f"mark-span-{key}",
             help="Drag over the chart to look closer, then mark the stretch that it shows.",
-            on_click=_begin_draft,
+            on_click=begin_draft,
             args=(key, {"start": view.start, "end": view.end}),
         )
-
-
-def _begin_draft(key: str, values: Mapping[str, Any]) -> None:
-    """Open the form on a new marker, or on one that is there already."""
-    number = st.session_state.get("num-drafts", 0) + 1
-    st.session_state["num-drafts"] = number
-    new = {"marker_id": None, "version": 0, "name": "", "colour": DEFAULT_COLOUR, "note": ""}
-    st.session_state[f"draft-{key}"] = {**new, **values, "number": number}
-
-
-def _show_draft(key: str, scope: Scope, view: View, moment: float | None) -> None:
-    """Show the form of a marker that is being made or changed, if there is one."""
-    draft = st.session_state.get(f"draft-{key}")
-    if draft is None:
-        return
-    name = f"draft-{draft['number']}"  # widgets of its own, so that nothing stays from the last one
-    times = {"as it is": (draft["start"], draft["end"]), "what is shown": (view.start, view.end)}
-    if moment is not None:
-        times["the fixed moment"] = (moment, None)
-    with st.form(name):
-        st.markdown(f"**{'Marker' if draft['end'] is None else 'Span'} at {to_markdown(scope.tell(draft))}**")
-        values: dict[str, Any] = {
-            "name": st.text_input(
-                "Name", draft["name"], max_chars=MAX_NAME, key=f"{name}-name", placeholder="question 3"
-            ),
-            "colour": st.selectbox(
-                "Colour", list(COLOURS), index=list(COLOURS).index(draft["colour"]), key=f"{name}-colour"
-            ),
-            "note": st.text_area("Note", draft["note"], max_chars=MAX_NOTE, key=f"{name}-note", height=80),
-        }
-        time = "as it is"
-        if draft["marker_id"] is not None:
-            time = st.radio("Time", list(times), key=f"{name}-time", horizontal=True)
-        with st.container(horizontal=True):
-            is_saved = st.form_submit_button("Save", type="primary")
-            is_given_up = st.form_submit_button("Cancel")
-    values["start"], values["end"] = times.get(time, times["as it is"])
-    if is_given_up:
-        _end_draft(key)
-    if is_saved:
-        with show_errors():
-            _save(key, scope, draft, values)
-
-
-def _save(key: str, scope: Scope, draft: dict[str, Any], values: dict[str, Any]) -> None:
-    try:
-        if draft["marker_id"] is None:
-            row = marking_actions.add_marker(scope.source_id, scope.session_id, **values)
-        else:
-            row = marking_actions.change_marker(draft["marker_id"], draft["version"], **values)
-    except ConflictError:
-        # What was typed stays in the form. Who saves again has seen what they put theirs in the place of.
-        now = marking_queries.read_marker(draft["marker_id"])
-        if now is None:
-            draft |= {"marker_id": None, "version": 0}
-        else:
-            draft["version"] = now["version"]
-            st.warning(
-                f"It says now: {to_markdown(now['name'])} · {to_markdown(scope.tell(now))} · {now['colour']} · "
-                f"{to_markdown(now['note'], 400)}"
-            )
-        raise
-    _end_draft(key, row["marker_id"])
-
-
-def _end_draft(key: str, marker_id: str | None = None) -> None:
-    st.session_state.pop(f"draft-{key}", None)
-    if marker_id is not None:
-        st.session_state[f"choose-{key}"] = marker_id
-    st.rerun()
 
 
 def _choose(key: str, scope: Scope, rows: Sequence[store.Row]) -> store.Row | None:
@@ -209,10 +114,10 @@ def _show_chosen(
     with st.container(horizontal=True):
         st.button(
             "Go there", icon=":material/my_location:", key=f"go-{key}", on_click=set_view,
-            args=(key, _look_at(row), bounds),
+            args=(key, look_at(row), bounds),
         )  # fmt: skip
         if may_mark:
-            st.button("Change", icon=":material/edit:", key=f"change-{key}", on_click=_begin_draft, args=(key, row))
+            st.button("Change", icon=":material/edit:", key=f"change-{key}", on_click=begin_draft, args=(key, row))
             st.button(
                 "Remove", icon=":material/delete:", key=f"remove-{key}", on_click=_remove,
                 args=(key, row["marker_id"], row["version"]),

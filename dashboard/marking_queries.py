@@ -62,6 +62,7 @@ def sum_span(source_id: str, session_id: str | None, faces: Faces | None, start:
                         "to": row["to_label"],
                     }
                     for row in spans.read_reactions(*asked)
+                    if row["delay_s"] + stretch.place(stretch.start_s) - start <= spans.SEARCH_S
                 ]
     table = pd.concat(levels.values(), ignore_index=True) if levels else _make_table({})
     first = pd.DataFrame(reactions, columns=["face", "delay_s", "from", "to"]).drop_duplicates("face")

@@ -53,7 +53,10 @@ class Shown(NamedTuple):
 
 
 def find_shown(about: Mapping[str, Any], start: float, end: float, zone: ZoneInfo | None) -> Shown:
-    """Return what a page shows; ``about`` has session_id (of a camera: its source's), source, model_id and settings."""
+    """Return what a page shows; ``about`` has session_id and source, and model_id and settings.
+
+    Of a camera, whose sessions have their own, ``about`` has its source's id as the session_id, and neither.
+    """
     if zone is None:
         settings = json.dumps(about["settings"], sort_keys=True)
         return Shown(about, start, end, zone, [str(about["model_id"])], [settings])

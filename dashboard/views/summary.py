@@ -29,8 +29,7 @@ def render() -> None:
     if source.kind == choosing.CAMERA:
         _, start_at, end_at = choosing.choose_range(zone)
         faces = choosing.choose_camera_faces(source.source_id, start_at, end_at, zone)
-        models = ", ".join(sorted(set(queries.list_sessions(source.source_id)["model_id"])))
-        about = {"session_id": source.source_id, "source": source.name, "model_id": models, "settings": {}}
+        about = {"session_id": source.source_id, "source": source.name}
         shown = reporting.find_shown(about, start_at, end_at, zone)
         _show(queries.sum_camera(source.source_id, faces, start_at, end_at), shown)
         return
@@ -43,7 +42,7 @@ def render() -> None:
 
 
 def _show(summary: Summary, shown: reporting.Shown) -> None:
-    about, zone = shown.about, shown.zone
+    about, zone = shown.origin, shown.zone
     rows = int(summary.shares["rows"].sum())
     st.caption(to_markdown(f"{rows:,} rows   ·   model {about['model_id']}", 300))
     summary_report.offer_summary(shown, summary, st.session_state.get("episodes-of") or [])

@@ -9,7 +9,17 @@ import streamlit as st
 
 from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW
 from contracts.errors import SourceError
-from dashboard import charts, choosing, exports, marking, person_editing, queries, reporting, timeline_report
+from dashboard import (
+    charts,
+    choosing,
+    exports,
+    marking,
+    marking_links,
+    person_editing,
+    queries,
+    reporting,
+    timeline_report,
+)
 from dashboard.axis import read_place
 from dashboard.legend import show_legend
 from dashboard.panels import Panel, average
@@ -93,6 +103,7 @@ def _show_with_player(session: dict[str, Any], show_chart: Callable[[], None]) -
 
 
 def _show_camera(source: Any, zone: ZoneInfo) -> None:
+    marking_links.follow_camera_link(source.source_id)
     name, start_at, end_at = choosing.choose_range(zone)
     faces = choosing.choose_camera_faces(source.source_id, start_at, end_at, zone)
     st.caption("No video of cameras is kept; their timelines are all there is of the past.")
@@ -101,9 +112,7 @@ def _show_camera(source: Any, zone: ZoneInfo) -> None:
     def show() -> None:
         now = float(int(time.time()))
         bounds = View(now - choosing.RANGES[name], now) if is_live else View(start_at, end_at)
-        sessions = queries.list_sessions(source.source_id)
-        models = ", ".join(sorted(set(sessions["model_id"])))
-        about = {"session_id": source.source_id, "source": source.name, "model_id": models, "settings": {}}
+        about = {"session_id": source.source_id, "source": source.name}
         with show_errors():
             _show_chart(
                 f"{source.source_id}-{name}",
@@ -119,7 +128,7 @@ def _show_camera(source: Any, zone: ZoneInfo) -> None:
 def _show_chart(key: str, bounds: View, read: ReadPanels, scope: Scope, about: dict[str, Any]) -> None:
     """Draw the chart under ``key`` with all that belongs to it, and the markers of ``scope``."""
     markers = marking.read_markers(scope, bounds)
-    marking.follow_link(key, markers, bounds)
+    marking_links.follow_link(key, markers, bounds)
     view, zone = read_view(key, bounds), scope.zone
     with st.container(horizontal=True, vertical_alignment="bottom"):
         style = st.segmented_control(
@@ -155,10 +164,11 @@ def _show_chart(key: str, bounds: View, read: ReadPanels, scope: Scope, about: d
     table = exports.make_table(panels, zone)
     with st.expander("Table of these numbers"):
         st.dataframe(table, hide_index=True, column_config=exports.describe_columns(table))
-    exports.offer(table, about, key)
     shown = reporting.find_shown(about, view.start, view.end, zone)
+    exports.offer(table, shown.origin, key)
     timeline_report.offer_timeline(shown, panels, style or "area", with_valence, moment)
-    marking.show_markers(key, scope, markers, view, bounds, moment, about)
+    origin = reporting.find_shown(about, bounds.start, bounds.end, zone).origin
+    marking.show_markers(key, scope, markers, view, bounds, moment, origin)
     session_ids = [scope.session_id] if scope.session_id else _list_camera_sessions(scope.source_id, bounds)
     person_editing.show_editing(key, session_ids, view, zone, moment)
 
