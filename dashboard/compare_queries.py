@@ -1,15 +1,17 @@
 """What the page Compare reads."""
 
 import pandas as pd
+import sqlalchemy as sa
 import streamlit as st
 
 from contracts import markers, store, timelines
 from contracts.database import read_transaction
+from dashboard.camera_gaps import list_camera_gaps
 from dashboard.comparing import NUM_BINS, Strip, find_bin_s, find_bounds
 from dashboard.identity import VIEWER, require
 from dashboard.panels import Panel, make_panel
 from dashboard.services import open_services
-from dashboard.stretches import list_stretches
+from dashboard.stretches import list_stretches, make_clocks
 from reports.series import Gap, find_gaps
 
 _FRESH_S = 10.0
@@ -64,21 +66,25 @@ def _read_strips(strips: tuple[Strip, ...]) -> tuple[list[Panel], float]:
 
 def _read_strip(strip: Strip, bucket_s: float, start: float, end: float) -> Panel:
     rows: list[store.Row] = []
-    gaps: list[Gap] = []
     with read_transaction(open_services().engine) as connection:
         asked = (strip.source_id, strip.session_id, strip.faces, strip.start, strip.end)
         for session, tracks, start_s, end_s, place, _ in list_stretches(connection, *asked):
             for point in timelines.read_points(connection, session, start_s, end_s, tracks, bucket_s=bucket_s):
                 moved = {name: place(point[name]) - strip.origin for name in ("time_s", "first_s", "last_s")}
                 rows.append({**point, **moved})
-            stretches = timelines.list_coverage_between(connection, session["session_id"], start_s, end_s)
-            gaps += [
-                Gap(
-                    place(max(gap.start_s, start_s)) - strip.origin,
-                    place(min(gap.end_s, end_s)) - strip.origin,
-                    gap.state,
-                )
-                for gap in find_gaps(stretches)
-                if gap.end_s > start_s and gap.start_s < end_s
-            ]
-    return make_panel(strip.name, rows, gaps, start, end)
+        gaps = _list_gaps(connection, strip)
+    inside = [
+        Gap(max(gap.start_s, strip.start) - strip.origin, min(gap.end_s, strip.end) - strip.origin, gap.state)
+        for gap in gaps
+        if gap.end_s > strip.start and gap.start_s < strip.end
+    ]
+    return make_panel(strip.name, rows, inside, start, end)
+
+
+def _list_gaps(connection: sa.Connection, strip: Strip) -> list[Gap]:
+    if strip.session_id is not None:
+        asked = (connection, strip.session_id, strip.start, strip.end)
+        return find_gaps(timelines.list_coverage_between(*asked))
+    sessions = timelines.list_source_sessions(connection, strip.source_id, strip.start, strip.end)
+    clocks = make_clocks(connection, sessions)
+    return list_camera_gaps(connection, strip.source_id, sessions, clocks, strip.start, strip.end)

@@ -4,39 +4,33 @@ Caches hold a bounded number of answers for all visitors together; each visitor'
 """
 
 import math
-import time
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
-import sqlalchemy as sa
 import streamlit as st
 
-from contracts import camera_sessions, cameras, store, summaries, timelines
-from contracts.clocks import SessionClock
+from contracts import cameras, store, timelines
 from contracts.database import read_transaction
 from contracts.emotions import EMOTIONS, find_label
 from contracts.overview import Overview, read_overview
 from contracts.persons import NOBODY, Persons, read_all_persons, read_persons
 from dashboard.asking import query
+from dashboard.camera_gaps import list_camera_gaps
 from dashboard.fleet import Recent, make_wall
 from dashboard.identity import OPERATOR, VIEWER, require
 from dashboard.panels import Panel, make_panel
 from dashboard.services import open_redis, open_services
 from dashboard.stretches import Faces, find_ranges, find_stretches, make_clocks
-from dashboard.summing import Part, Summary, make_summary, name_track
-from reports.series import Gap, find_gaps
+from dashboard.summing import name_track
+from reports.series import find_gaps
 
 # Seconds for which an answer about something that goes on is good enough.
 FRESH_S = 2.0
-# A summary reads every row of its range.
-_SUMMARY_FRESH_S = 30.0
 MAX_FACES = 6
 # The wall's sparklines: minutes of every camera are read anew this often.
 _RECENT_FRESH_S = 10.0
 _RECENT_S, _RECENT_BUCKET_S = 120.0, 5.0
-_NOT_RUNNING = "not_running"
 
 
 def _read() -> Any:
@@ -130,7 +124,7 @@ def read_camera(source_id: str, faces: Faces | None, start_at: float, end_at: fl
     with _read() as connection:
         sessions = timelines.list_source_sessions(connection, source_id, start_at, end_at)
         clocks = make_clocks(connection, sessions)
-        gaps = _list_camera_gaps(connection, source_id, sessions, clocks, start_at, end_at)
+        gaps = list_camera_gaps(connection, source_id, sessions, clocks, start_at, end_at)
         bucket_s = timelines.find_bucket_s(end_at - start_at)
         persons = read_all_persons(connection, list(clocks))
         rows: dict[tuple[str, int] | None, list[store.Row]] = {key: [] for key in faces or (None,)}
@@ -142,46 +136,6 @@ def read_camera(source_id: str, faces: Faces | None, start_at: float, end_at: fl
                 key = None if faces is None else (session_id, point["track_id"])
                 rows[key].append({**point, **walls})
     return [make_panel(_name_face(key, persons), points, gaps, start_at, end_at) for key, points in rows.items()]
-
-
-@query(VIEWER, ttl=_SUMMARY_FRESH_S, max_entries=32, spinner="Summing up …")
-def sum_recording(session_id: str, track_ids: tuple[int, ...] | None, start_s: float, end_s: float) -> Summary:
-    """Return what a session comes to between two moments, for each of its tracks or for all faces together."""
-    with _read() as connection:
-        session = store.read_session(connection, session_id)
-        gaps = find_gaps(timelines.list_coverage_between(connection, session_id, start_s, end_s))
-        part = _read_part(connection, session, start_s, end_s, track_ids)
-    return make_summary([part], gaps, start_s, end_s)
-
-
-@query(VIEWER, ttl=_SUMMARY_FRESH_S, max_entries=32, spinner="Summing up …")
-def sum_camera(source_id: str, faces: Faces | None, start_at: float, end_at: float) -> Summary:
-    """Return what a camera saw between two moments, for each of the faces or for all of them together."""
-    with _read() as connection:
-        sessions = timelines.list_source_sessions(connection, source_id, start_at, end_at)
-        clocks = make_clocks(connection, sessions)
-        gaps = _list_camera_gaps(connection, source_id, sessions, clocks, start_at, end_at)
-        parts = []
-        for session, tracks, start_s, end_s in find_stretches(sessions, clocks, faces, start_at, end_at):
-            part = _read_part(connection, session, start_s, end_s, tracks)
-            session_id, clock = session["session_id"], clocks[session["session_id"]]
-            name = partial(name_track, session_id=session_id, persons=read_persons(connection, session_id))
-            parts.append(part._replace(name=name, place=partial(_to_wall, clock)))
-    return make_summary(parts, gaps, start_at, end_at)
-
-
-def _read_part(
-    connection: sa.Connection, session: store.Row, start_s: float, end_s: float, tracks: Sequence[int] | None
-) -> Part:
-    asked = (connection, session, start_s, end_s, tracks)
-    return Part(
-        summaries.read_shares(*asked),
-        summaries.read_transitions(*asked),
-        summaries.read_episodes(*asked),
-        summaries.read_quality(*asked),
-        partial(name_track, persons=read_persons(connection, session["session_id"])),
-        float,
-    )
 
 
 @query(OPERATOR, ttl=FRESH_S, max_entries=4)
@@ -237,32 +191,3 @@ def _name_face(face: tuple[str, int] | None, persons: Mapping[str, Persons]) -> 
         return name_track(timelines.TOGETHER)
     session_id, track_id = face
     return name_track(track_id, session_id, persons.get(session_id, NOBODY))
-
-
-def _to_wall(clock: SessionClock, time_s: float) -> float:
-    return float(clock.to_wall(time_s))
-
-
-def _list_camera_gaps(
-    connection: sa.Connection,
-    source_id: str,
-    sessions: Sequence[store.Row],
-    clocks: dict[str, SessionClock],
-    start_at: float,
-    end_at: float,
-) -> list[Gap]:
-    """Return when a camera gave nothing between two moments: in its sessions, between them, and before the first."""
-    gaps = []
-    until = min(end_at, time.time())
-    for session in reversed(sessions):
-        clock = clocks[session["session_id"]]
-        start_s, end_s = (float(moment) for moment in clock.to_session([start_at, end_at]))
-        for gap in find_gaps(timelines.list_coverage_between(connection, session["session_id"], start_s, end_s)):
-            gap_start, gap_end = (float(at) for at in clock.to_wall([gap.start_s, gap.end_s]))
-            gaps.append(Gap(gap_start, gap_end, gap.state))
-    outages = camera_sessions.list_outages(connection, source_id, start_at, until)
-    gaps += [Gap(one.start_at, one.end_at, one.reason) for one in outages if one.end_at > start_at]
-    first_at = min((float(one["started_at"]) for one in sessions), default=until)
-    if first_at > start_at and not any(one.start_at <= start_at for one in outages):
-        gaps.append(Gap(start_at, first_at, _NOT_RUNNING))
-    return sorted(gaps, key=lambda gap: gap.start_s)

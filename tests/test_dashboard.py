@@ -263,14 +263,14 @@ def test_a_summary_shows_the_numbers_of_the_database(
 def test_a_summary_of_a_camera_is_of_its_range(
     monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine
 ) -> None:
-    from dashboard import queries
+    from dashboard import summary_queries
 
     now = time.time()
     with sqlite_engine.begin() as connection:
         source_id = make_camera(connection, now)
     open_app(monkeypatch, url, "summary", range="last hour")
-    whole = queries.sum_camera(source_id, None, now - 3600, now)
-    part = queries.sum_camera(source_id, None, now - 3600, now - 360 + 101)
+    whole = summary_queries.sum_camera(source_id, None, now - 3600, now)
+    part = summary_queries.sum_camera(source_id, None, now - 3600, now - 360 + 101)
     assert whole.shares["rows"].sum() == 300 and part.shares["rows"].sum() == 101
     assert whole.episodes["start"].min() >= now - 361
     assert whole.coverage["seconds"].sum() == pytest.approx(3600.0)

@@ -1,5 +1,6 @@
 """The page Compare: strips begin together, what is shown is what the rows say, and the band is Student's."""
 
+import time
 from typing import Any
 
 import numpy as np
@@ -8,14 +9,14 @@ import pytest
 import sqlalchemy as sa
 from dashboard_pages import list_texts, open_app
 from scipy import stats
-from test_dashboard import HOSTILE
+from test_dashboard import HOSTILE, make_camera
 from timeline_rows import add_track, make_probabilities, make_session
 
 from contracts import markers, store
 from contracts.emotions import EMOTIONS
 from contracts.timelines import VALUES
 from dashboard import compare_queries
-from dashboard.comparing import average_strips
+from dashboard.comparing import Strip, average_strips
 
 TICKS = np.arange(0, 30_000, 100, dtype=np.int64)
 
@@ -132,3 +133,17 @@ def test_the_band_is_student_s_interval_of_the_mean() -> None:
         assert group[f"{name}_low"][0] == pytest.approx(max(low, bounds[0]))
         assert group[f"{name}_high"][0] == pytest.approx(min(high, bounds[1]))
         assert np.isnan(group[f"{name}_low"][1])  # one alone has no band
+
+
+def test_a_camera_s_strip_says_when_it_did_not_run(
+    monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine
+) -> None:
+    now = time.time()
+    with sqlite_engine.begin() as connection:
+        source_id = make_camera(connection, now)
+    open_app(monkeypatch, url)
+    strip = Strip("all", source_id, None, None, now - 600, now, now - 360)
+    ((panel,), _) = compare_queries.read_strips((strip,))
+    gaps = panel.gaps.set_index("state")
+    assert gaps.loc["not_running", ["start", "end"]].tolist() == pytest.approx([-240.0, 0.0], abs=1.0)
+    assert gaps.loc["timeout", ["start", "end"]].tolist() == pytest.approx([303.0, 360.0], abs=1.0)

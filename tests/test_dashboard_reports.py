@@ -20,7 +20,7 @@ from timeline_rows import add_coverage, add_track, make_probabilities, make_sess
 from contracts import audits
 from contracts.database import read_transaction
 from contracts.emotions import COLOURS, EMOTIONS
-from dashboard import exporting_actions, exports, queries, reporting, summary_report, timeline_report
+from dashboard import exporting_actions, exports, queries, reporting, summary_queries, summary_report, timeline_report
 from dashboard.panels import make_panel
 from dashboard.reporting import Shown
 from reports.html import Attachment, Report, ReportTable, Section, make_html
@@ -109,7 +109,7 @@ def test_a_summary_report_has_the_page_s_numbers(monkeypatch: pytest.MonkeyPatch
         add_coverage(connection, session["session_id"], [(0.0, 59.9, "analysed", 600)])
     open_app(monkeypatch, str(sqlite_engine.url), "summary")
     shown = reporting.find_shown(session, 0.0, 60.0, None)
-    summary = queries.sum_recording(session["session_id"], (1,), 0.0, 60.0)
+    summary = summary_queries.sum_recording(session["session_id"], (1,), 0.0, 60.0)
     html = summary_report.make_summary(shown, summary, "ann").decode()
     for row in summary.shares.itertuples():
         assert f"{row.share:.1%}" in html and f'<td class="number">{row.rows:,}</td>' in html

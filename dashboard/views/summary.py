@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW
-from dashboard import choosing, exports, queries, reporting, summary_charts, summary_report
+from dashboard import choosing, exports, reporting, summary_charts, summary_queries, summary_report
 from dashboard.summing import Summary
 from dashboard.texts import show_errors, tell_duration, tell_state, to_line, to_markdown
 from dashboard.theme import find_theme
@@ -31,14 +31,14 @@ def render() -> None:
         faces = choosing.choose_camera_faces(source.source_id, start_at, end_at, zone)
         about = {"session_id": source.source_id, "source": source.name}
         shown = reporting.find_shown(about, start_at, end_at, zone)
-        _show(queries.sum_camera(source.source_id, faces, start_at, end_at), shown)
+        _show(summary_queries.sum_camera(source.source_id, faces, start_at, end_at), shown)
         return
     with second:
         session = choosing.choose_session(source.source_id, zone)
     if session is not None:
         tracks = choosing.choose_tracks(session["session_id"])
         shown = reporting.find_shown(session, 0.0, session["duration_s"], None)
-        _show(queries.sum_recording(session["session_id"], tracks, shown.start, shown.end), shown)
+        _show(summary_queries.sum_recording(session["session_id"], tracks, shown.start, shown.end), shown)
 
 
 def _show(summary: Summary, shown: reporting.Shown) -> None:
