@@ -17,6 +17,7 @@ from contracts.aliases import follow_aliases, join_persons
 from contracts.schema import emotions, track_aliases, track_names, track_splits, tracks
 
 FIRST_SPLIT_ID = 2_000_000_000  # ids of pieces; those of tracks are lower
+_LEAF = 8
 Range = tuple[float, float]  # seconds of a session, both ends included
 Cut = tuple[int, int]  # from this pts on, a track goes by this id
 
@@ -66,21 +67,29 @@ class Persons:
 
     def make_column(self, person_ids: Collection[int] | None = None) -> sa.ColumnElement[int]:
         """Return the SQL of the person that a row of ``emotions`` is of; where the asked ones are known, of theirs."""
-        kept = None if person_ids is None else set(self.find_tracks(person_ids))
-        track, pts = emotions.c.track_id, emotions.c.pts
-        whens: list[tuple[sa.ColumnElement[bool], int]] = []
-        for track_id, cuts in self.cuts.items():
-            if kept is None or track_id in kept:
-                whens += [
-                    (sa.and_(track == track_id, pts >= at_pts), self.joined.get(new_id, new_id))
-                    for at_pts, new_id in reversed(cuts)
-                ]
-        members: dict[int, list[int]] = {}
-        for track_id, person_id in self.joined.items():
-            if track_id < FIRST_SPLIT_ID and (kept is None or track_id in kept):
-                members.setdefault(person_id, []).append(track_id)
-        whens += [(track.in_(of_person), person_id) for person_id, of_person in members.items()]
-        return sa.case(*whens, else_=track) if whens else track
+        edited = sorted(track_id for track_id in {*self.joined, *self.cuts} if track_id < FIRST_SPLIT_ID)
+        if person_ids is not None:
+            kept = set(self.find_tracks(person_ids))
+            edited = [track_id for track_id in edited if track_id in kept]
+        return self._look_up(edited) if edited else emotions.c.track_id
+
+    def _look_up(self, track_ids: Sequence[int]) -> sa.ColumnElement[int]:
+        """Return the SQL that finds a row's track among thousands, in order of their ids, in few steps."""
+        track = emotions.c.track_id
+        if len(track_ids) <= _LEAF:
+            return sa.case(*((track == one, self._tell_apart(one)) for one in track_ids), else_=track)
+        middle = len(track_ids) // 2
+        low, high = self._look_up(track_ids[:middle]), self._look_up(track_ids[middle:])
+        return sa.case((track < track_ids[middle], low), else_=high)
+
+    def _tell_apart(self, track_id: int) -> sa.ColumnElement[int]:
+        """Return the SQL of the person that a row of a track is of."""
+        person = sa.literal(self.joined.get(track_id, track_id))
+        cuts = [
+            (emotions.c.pts >= at_pts, self.joined.get(new_id, new_id))
+            for at_pts, new_id in reversed(self.cuts.get(track_id, ()))
+        ]
+        return sa.case(*cuts, else_=person) if cuts else person
 
     def select(self, person_ids: Collection[int]) -> sa.ColumnElement[bool]:
         """Return the SQL condition for the rows of some persons."""

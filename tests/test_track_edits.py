@@ -282,3 +282,19 @@ def test_the_faces_of_a_range_are_whole_persons(engine: sa.Engine, session: dict
     assert list_between(12.0, 13.0) == [("Face 1.2", 160), ("Bea", 150)]
     assert list_between(0.0, 1.0) == [("Bea", 150), ("Face 1", 40)]
     assert list_between(30.0, 40.0) == []
+
+
+def test_thousands_of_joined_tracks_are_their_persons(engine: sa.Engine, session: dict[str, Any]) -> None:
+    """Parts of a long recording are joined at their seams: each row finds its person at once."""
+    others = [(track_id, track_id - track_id % 4, "same place") for track_id in range(100, 8000) if track_id % 4]
+    with engine.begin() as connection:
+        aliases.record_aliases(connection, session["session_id"], [(3, 1, "same place"), *others], aliases.AT_SEAMS)
+        rows = make_probabilities(10, 7)
+        for track_id in (4003, 7997):
+            add_track(connection, session["session_id"], track_id, TICKS[:10], rows)
+    with read_transaction(engine) as connection:
+        found = summaries.read_shares(connection, session, 0.0, 20.0, [1, 2, 4000, 7996])
+        counted = {one: sum(row["num_rows"] for row in found if row["track_id"] == one) for one in (1, 2, 4000, 7996)}
+        assert counted == {1: NUMBER + 100, 2: 50, 4000: 10, 7996: 10}
+        together = summaries.read_shares(connection, session, 0.0, 20.0)
+        assert sum(row["num_rows"] for row in together) == NUMBER + 170
