@@ -43,7 +43,8 @@ def try_camera(stream_id: str | None, url: str, transport: str | None) -> Camera
     result = wait_for_answer(client, test_id, services.settings.camera_open_timeout_s + _PATIENCE_S)
     if result is None:
         raise ServiceError(
-            "No ingest worker has tested the camera in time. Start `emotrace up`, or `emotrace ingest` on a host that "
-            "reaches the camera; else `emotrace stream test` tests it from where it is run."
+            "No ingest worker has tested the camera in time: none runs (start `emotrace up`, or `emotrace ingest` on a "
+            "host that reaches the camera), or it looks at recordings that were just handed in (try again). "
+            "`emotrace stream test` tests it from where it is run."
         )
     return result
