@@ -13,6 +13,7 @@ from contracts.database import read_transaction
 from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW, find_label
 from contracts.errors import NotAllowedError
 from contracts.latest import read_latest
+from contracts.persons import read_persons
 from contracts.previews import Preview
 from contracts.redis_server import explain_error
 from contracts.stream_state import StreamState
@@ -23,6 +24,7 @@ from dashboard.services import open_redis, open_services
 # Pages ask for new pictures this often; runs publish up to eight a second.
 REFRESH_S = 0.15
 _ROWS_FRESH_S = 0.25
+_NOW_PTS = 2**62  # after all cuts of a track: it is in view
 # A face's newest row says nothing of the picture any more when it is this much older.
 _MAX_ROW_AGE_S = 4.0
 _MAX_FACES = 12
@@ -31,10 +33,11 @@ _MAX_FACES = 12
 class LiveFace(NamedTuple):
     """A face in the picture: its box in shares of the picture's size, and its newest row's probabilities, if any.
 
-    ``behind_s``: how much older than the picture that row is.
+    ``name`` is what analysts call the person, else a number. ``behind_s``: how much older than the picture that row is.
     """
 
     track_id: int
+    name: str
     box: tuple[float, float, float, float]
     is_analysed: bool
     probabilities: tuple[float, ...]
@@ -94,24 +97,29 @@ def look_at(stream_id: str) -> Look:
 
 def _read_faces(preview: Preview) -> list[LiveFace]:
     shown = sorted(preview.faces, key=lambda face: face.track_id)[:_MAX_FACES]
-    rows = _read_rows(preview.session_id, tuple(face.track_id for face in shown))
+    names, rows = _read_rows(preview.session_id, tuple(face.track_id for face in shown))
     faces = []
     for face in shown:
         x1, y1, x2, y2 = face.box
         box = (x1 / preview.width, y1 / preview.height, x2 / preview.width, y2 / preview.height)
         time_s, probabilities = rows.get(face.track_id, (0.0, ()))
         behind_s = max(0.0, preview.time_s - time_s)
+        known = face.track_id, names[face.track_id], box, face.is_analysed
         if not probabilities or behind_s > _MAX_ROW_AGE_S:
-            faces.append(LiveFace(face.track_id, box, face.is_analysed, (), "", 0.0, 0.0))
+            faces.append(LiveFace(*known, (), "", 0.0, 0.0))
             continue
         label, confidence = find_label(probabilities)
-        faces.append(LiveFace(face.track_id, box, face.is_analysed, probabilities, label, confidence, behind_s))
+        faces.append(LiveFace(*known, probabilities, label, confidence, behind_s))
     return faces
 
 
 @st.cache_data(ttl=_ROWS_FRESH_S, max_entries=32, show_spinner=False)
-def _read_rows(session_id: str, track_ids: Sequence[int]) -> dict[int, tuple[float, tuple[float, ...]]]:
-    """Return the time and the probabilities of each track's newest row."""
+def _read_rows(
+    session_id: str, track_ids: Sequence[int]
+) -> tuple[dict[int, str], dict[int, tuple[float, tuple[float, ...]]]]:
+    """Return whose each track is now, and the time and the probabilities of each track's newest row."""
     with read_transaction(open_services().engine) as connection:
+        persons = read_persons(connection, session_id)
         rows = read_latest(connection, session_id, track_ids)
-    return {row["track_id"]: (row["time_s"], tuple(row[name] for name in EMOTIONS)) for row in rows}
+    names = {track_id: persons.name(persons.find(track_id, _NOW_PTS)) for track_id in track_ids}
+    return names, {row["track_id"]: (row["time_s"], tuple(row[name] for name in EMOTIONS)) for row in rows}

@@ -10,6 +10,7 @@ import streamlit as st
 from contracts.emotions import COLOURS, EMOTIONS
 from contracts.previews import Preview
 from dashboard.live_queries import LiveFace
+from dashboard.texts import to_line
 
 _HERE = Path(__file__).parent
 _HTML = """
@@ -58,7 +59,7 @@ def _describe(face: LiveFace) -> dict[str, Any]:
 
 def _name(face: LiveFace) -> str:
     doubt = "?" if face.is_uncertain else ""
-    return f"Face {face.track_id}" + (f" · {face.label}{doubt} {face.confidence:.0%}" if face.label else "")
+    return to_line(face.name, 40) + (f" · {face.label}{doubt} {face.confidence:.0%}" if face.label else "")
 
 
 def _tell(face: LiveFace) -> str:

@@ -17,7 +17,7 @@ from dashboard_pages import list_texts, open_app, press
 from streamlit.testing.v1 import AppTest
 from timeline_rows import add_track, make_session
 
-from contracts import audits, cameras, previews, store
+from contracts import audits, cameras, previews, store, track_edits
 from contracts.database import read_transaction
 from contracts.emotions import EMOTIONS
 from contracts.encryption import find_secret_key
@@ -30,6 +30,7 @@ from contracts.stream_state import BACKING_OFF, LIVE, StreamState, publish_state
 from dashboard import identity, live_actions, live_queries, live_view, queries
 from dashboard.identity import ANALYST, Visitor
 
+LIVE_VIEW_JS = Path(live_view.__file__).with_name("live_view.js").read_text()
 HAPPY = np.array([[0.02, 0.02, 0.02, 0.86, 0.02, 0.02, 0.04]])
 
 
@@ -133,6 +134,12 @@ def test_faces_have_the_labels_of_their_newest_rows(
     drawn = [live_view._describe(face) for face in (known, new, small)]
     assert [one["title"] for one in drawn] == ["Face 1 · happy 86%", "Face 2", "Face 3"]
     assert [one["note"] for one in drawn[1:]] == ["its first result is on its way", "too small to be analysed"]
+    # An analyst's name is told here too; as text, whatever it holds.
+    with sqlite_engine.begin() as connection:
+        track_edits.rename_person(connection, session_id, 0, 1, "<b>Ann</b>", "bea")
+    live_queries._read_rows.clear()
+    named = live_view._describe(live_queries.look_at(stream_id).faces[0])
+    assert named["title"] == "<b>Ann</b> · happy 86%" and "innerHTML" not in LIVE_VIEW_JS
     # A row of long ago says nothing of this picture.
     show_picture(valkey, stream_id, session_id, 60.0)
     assert live_queries.look_at(stream_id).faces[0].label == ""
