@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,12 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli import audit
 from cli.messages import print_error, to_line
 from cli.plans import DEFAULT_FPS, AnalyzeRequest, check_request, read_fps
 from cli.services import Services, open_engine, open_services
 from contracts import batches, parts, store
-from contracts.batch_changes import cancel_recording, retry_recording
+from contracts.batch_changes import WriteAudit, cancel_recording, retry_recording
 from contracts.database import read_transaction
 from contracts.errors import EmotraceError, UsageError
 from contracts.submissions import VIDEO_SUFFIXES
@@ -165,15 +167,23 @@ def cancel(batch: str, database_url: str | None, redis_url: str | None) -> None:
     with open_services(redis_url, database_url) as services:
         retry_s, reason = services.settings.retry_s, "Cancelled with emotrace batch cancel."
         for row in _read_files(services, batch):
-            num_cancelled = cancel_recording(services.engine, services.client, row, reason, retry_s)
+            num_cancelled = cancel_recording(
+                services.engine, services.client, row, reason, retry_s, _audit("recording.cancel", row)
+            )
             print(f"{to_line(row['source'])}: {num_cancelled} of {row['num_parts']} parts cancelled")
 
 
 def retry(batch: str, database_url: str | None, redis_url: str | None) -> None:
     with open_services(redis_url, database_url) as services:
         for row in _read_files(services, batch):
-            num_again = retry_recording(services.engine, services.client, row, services.settings.retry_s)
+            num_again = retry_recording(
+                services.engine, services.client, row, services.settings.retry_s, _audit("recording.retry", row)
+            )
             print(f"{to_line(row['source'])}: {num_again} of {row['num_parts']} parts to be read again")
+
+
+def _audit(action: str, row: store.Row) -> WriteAudit:
+    return partial(audit.record, action=action, subject=row["session_id"])
 
 
 def _read_files(services: Services, batch: str) -> list[store.Row]:

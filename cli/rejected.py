@@ -47,8 +47,9 @@ def discard(
     lane: Lane = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     redis: Redis = None,
+    database: Database = None,
 ) -> None:
     """Delete entries; the ledger goes on counting them as rejected."""
     from cli import rejections
 
-    rejections.discard_all(ids or [], every, lane, yes=yes, redis_url=redis)
+    rejections.discard_all(ids or [], every, lane, yes=yes, redis_url=redis, database_url=database)

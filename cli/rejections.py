@@ -2,20 +2,24 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 import redis
+import sqlalchemy as sa
 import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from cli import audit
 from cli.messages import to_line
 from cli.services import open_redis, open_services
 from contracts import rejected
+from contracts.database import write_transaction
 from contracts.errors import MessageError, UsageError
 from contracts.messages import decode
 from contracts.rejected import Rejected
@@ -59,18 +63,31 @@ def requeue_all(ids: list[str], every: bool, lane: str | None, redis_url: str | 
     with open_services(redis_url, database_url) as services:
         chosen = _choose(services.client, services.settings.retry_s, ids, every, lane)
         for one in chosen:
-            rejected.requeue(services.client, services.engine, one)
+            rejected.requeue(services.client, services.engine, one, _audit("rejected.requeue", one))
     print(f"Put back {_count(chosen)}.")
 
 
-def discard_all(ids: list[str], every: bool, lane: str | None, yes: bool, redis_url: str | None) -> None:
-    with open_redis(redis_url) as (settings, client):
-        chosen = _choose(client, settings.retry_s, ids, every, lane)
+def discard_all(
+    ids: list[str], every: bool, lane: str | None, yes: bool, redis_url: str | None, database_url: str | None
+) -> None:
+    with open_services(redis_url, database_url) as services:
+        retry_s = services.settings.retry_s
+        chosen = _choose(services.client, retry_s, ids, every, lane)
         if not yes and chosen:
             typer.confirm(f"Delete {_count(chosen)}? Their faces will have no rows", abort=True, err=True)
         for one in chosen:
-            rejected.discard(client, one, settings.retry_s)
+            write_transaction(services.engine, partial(_discard, services.client, one), retry_s)
     print(f"Deleted {_count(chosen)}.")
+
+
+def _discard(client: redis.Redis, one: Rejected, connection: sa.Connection) -> None:
+    _audit("rejected.discard", one)(connection)
+    rejected.discard(client, one, retry_s=0.0)
+
+
+def _audit(action: str, one: Rejected) -> Callable[[sa.Connection], None]:
+    details = {"lane": one.lane, "session": one.entry.session_id, "faces": one.entry.num_faces}
+    return lambda connection: audit.record(connection, action, one.entry.entry_id, **details)
 
 
 def _choose(client: redis.Redis, retry_s: float, ids: list[str], every: bool, lane: str | None) -> list[Rejected]:

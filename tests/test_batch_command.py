@@ -13,6 +13,9 @@ import pytest
 from conftest import RunEmotrace
 from make_videos import draw_pattern, write_video
 
+from contracts.audits import list_changes
+from contracts.database import open_database, read_transaction
+
 GROUPS = {"x264-params": "keyint=25:min-keyint=25:scenecut=0"}
 
 
@@ -78,7 +81,7 @@ def test_a_folder_is_submitted_read_in_parts_and_listed_with_its_progress(
     assert "1 of 1 recordings complete" in run_emotrace("batch", "list", session_id).stdout
 
 
-def test_cancelling_and_retrying_a_batch(run_emotrace: RunEmotrace, folder: Path) -> None:
+def test_cancelling_and_retrying_a_batch(run_emotrace: RunEmotrace, folder: Path, tmp_path: Path) -> None:
     batch = submit(run_emotrace, folder / "long.mp4")
     done = run_emotrace("batch", "cancel", batch["batch_id"])
     assert (done.returncode, done.stdout) == (0, "long.mp4: 3 of 3 parts cancelled\n")
@@ -90,6 +93,11 @@ def test_cancelling_and_retrying_a_batch(run_emotrace: RunEmotrace, folder: Path
     assert (shown["status"], shown["num_cancelled"]) == ("running", 0)
     done = run_emotrace("analyze", "--resume", shown["session_id"])
     assert done.returncode == 2 and "emotrace batch retry" in done.stderr
+    engine = open_database(f"sqlite:///{tmp_path / 'data' / 'emotrace.db'}")
+    with read_transaction(engine) as connection:
+        changes = [(row["action"], row["subject"]) for row in list_changes(connection)]
+    engine.dispose()
+    assert changes == [(f"recording.{action}", shown["session_id"]) for action in ("retry", "cancel")]
 
 
 def test_patterns_name_recordings_and_a_bad_file_does_not_keep_the_others_out(

@@ -24,6 +24,7 @@ from test_workers_loop import (
 )
 
 from contracts import store
+from contracts.audits import list_changes
 from contracts.database import migrate, open_database, read_transaction
 from contracts.errors import ServiceError, UsageError
 from contracts.lanes import BATCH, LIVE, find_lane, name_lane
@@ -237,4 +238,7 @@ def test_an_operator_lists_shows_puts_back_and_discards(
     assert operate("list", "--json").stdout == "[]\n"
     engine = open_database(f"sqlite:///{tmp_path / 'test.db'}")
     assert list_rejections(engine) == []
+    with read_transaction(engine) as connection:
+        changes = [(row["action"], row["subject"]) for row in reversed(list_changes(connection))]
+    assert changes == [("rejected.requeue", good), ("rejected.discard", garbled), ("rejected.discard", newer)]
     engine.dispose()
