@@ -34,7 +34,7 @@ DESKTOP, TABLET = (1280, 1100), (820, 1100)
 CHART = ".js-plotly-plot .main-svg"
 # Each page with what it shows when it is drawn.
 PAGES = {
-    "timeline": ("/?source={recording}", CHART),
+    "timeline": ("/?source={recording}&session={session}", CHART),
     "compare": ("/compare?source={recording}", CHART),
     "summary": ("/summary?source={recording}", CHART),
     "batch": ("/batch", "h1"),
@@ -92,7 +92,7 @@ def prepare(environment: dict[str, str], folder: Path, clip: Path) -> dict[str, 
             1.0,
         )  # fmt: skip
     engine.dispose()
-    return {"recording": session["source_id"], "camera": str(stream_id)}
+    return {"recording": session["source_id"], "session": session["session_id"], "camera": str(stream_id)}
 
 
 def log_in(page: Page, address: str) -> None:

@@ -218,7 +218,8 @@ def test_the_audit_is_searched_for_what_it_shows(engine: sa.Engine) -> None:
         audits.record_change(connection, "anna", "camera.add", "id-1", name='Büro "Süd"')
         audits.record_change(connection, "jürgen", "camera.add", "id-2", name="Hof")
     expected = {
-        "Büro": ["id-1"], '"Süd"': ["id-1"], "B\0üro": ["id-1"], '"name": "Hof"': ["id-2"], "jürgen": ["id-2"], "Nord": [],
+        "Büro": ["id-1"], '"Süd"': ["id-1"], "B\0üro": ["id-1"],
+        '"name": "Hof"': ["id-2"], "jürgen": ["id-2"], "Nord": [],
     }  # fmt: skip
     with read_transaction(engine) as connection:
         for search, subjects in expected.items():
