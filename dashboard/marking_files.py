@@ -94,14 +94,19 @@ def _read_lines(content: bytes) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _read_line(line: Mapping[str, str], zone: ZoneInfo | None) -> dict[str, Any]:
-    start, end = (_read_time(name, line.get(name, ""), zone) for name in ("start", "end"))
+    start, end = (read_time(name, line.get(name, ""), zone) for name in ("start", "end"))
     if start is None:
         raise UsageError("The start is empty.")
     name, note = (unguard_cell(line.get(column, "")) for column in ("name", "note"))
     return check_marker(start, end, name, line.get("colour", "").strip().lower() or DEFAULT_COLOUR, note)
 
 
-def _read_time(what: str, text: str, zone: ZoneInfo | None) -> float | None:
+def read_time(what: str, text: str, zone: ZoneInfo | None) -> float | None:
+    """Return the moment that a person wrote, None where they wrote nothing: seconds, or those since 1970 for a zone.
+
+    Raises:
+        UsageError: it cannot be read; ``what`` says what it is.
+    """
     text = text.strip()
     if not text:
         return None

@@ -106,8 +106,11 @@ def test_the_fixed_moment_is_marked_and_a_span_made_of_it(
 ) -> None:
     app = open_app(monkeypatch, url)
     assert find(app.button, "Mark the moment").disabled
-    app.session_state[f"moment-{recording['session_id']}"] = 30.0
-    app.run()
+    for wrong in ("soon", "1e300", "nan", "2:00"):
+        find(app.text_input, "Moment").set_value(wrong).run()
+        assert len(app.error) == 1 and find(app.button, "Mark the moment").disabled
+    find(app.text_input, "Moment").set_value("0:30").run()
+    assert not app.error
     add_marker(app, "Mark 30.00 s", "horn")
     (row,) = list_markers(sqlite_engine, recording)
     assert (row["name"], row["start"], row["end"]) == ("horn", 30.0, None)

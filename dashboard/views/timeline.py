@@ -1,13 +1,12 @@
 """Timeline: the emotions of faces over time, of a recording or a camera."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW
 from contracts.errors import SourceError
 from dashboard import (
     charts,
@@ -15,18 +14,20 @@ from dashboard import (
     exports,
     marking,
     marking_links,
+    moments,
     person_editing,
     queries,
     reporting,
     timeline_report,
+    timeline_words,
 )
 from dashboard.axis import read_place
 from dashboard.legend import show_legend
-from dashboard.panels import Panel, average
+from dashboard.panels import Panel
 from dashboard.player import show_player
 from dashboard.recording_queries import find_player
 from dashboard.scopes import Scope
-from dashboard.texts import show_errors, tell_duration, tell_place, to_line, to_markdown
+from dashboard.texts import show_errors, tell_duration, to_markdown
 from dashboard.theme import find_theme
 from dashboard.viewing import View, read_view, set_view, show_controls
 
@@ -138,6 +139,7 @@ def _show_chart(key: str, bounds: View, read: ReadPanels, scope: Scope, about: d
         is_picking = st.toggle(
             "Pick a moment", key="picking", help="Click the chart to read its values; off, drag to zoom."
         )
+        moments.ask_moment(key, bounds, zone)
     with st.container(horizontal=True):
         show_controls(key, view, bounds)
     panels = read(view.start, view.end)
@@ -156,11 +158,11 @@ def _show_chart(key: str, bounds: View, read: ReadPanels, scope: Scope, about: d
             on_select=lambda: _follow_selection(chart_key, key, view, bounds, zone),
             selection_mode=("box", "points"),
             config={"displayModeBar": False},
-            alt=_describe(panels, markers),
+            alt=timeline_words.describe(panels, markers),
         )
-    _tell_resolution(panels, view, zone)
+    timeline_words.tell_resolution(panels, view, zone)
     if moment is not None and view.start <= moment <= view.end:
-        _show_moment(key, panels, moment, zone)
+        moments.show_moment(key, panels, moment, zone)
     table = exports.make_table(panels, zone)
     with st.expander("Table of these numbers"):
         st.dataframe(table, hide_index=True, column_config=exports.describe_columns(table))
@@ -189,53 +191,6 @@ def _follow_selection(chart_key: str, key: str, view: View, bounds: View, zone: 
             return
     if selection["points"]:
         st.session_state[f"moment-{key}"] = read_place(selection["points"][0]["x"], zone)
-
-
-def _tell_resolution(panels: Sequence[Panel], view: View, zone: ZoneInfo | None) -> None:
-    """Say what a point of the chart stands for, and how to look closer."""
-    points = [panel.points for panel in panels if len(panel.points)]
-    most = max((int(one["num_faces"].max()) for one in points), default=0)
-    shown = f"{tell_place(view.start, zone)} to {tell_place(view.end, zone)}"
-    stands = (
-        f"each point stands for up to {most} rows; ▲ marks peaks that their mean hides"
-        if most > 1
-        else "each point is one row"
-    )
-    st.caption(
-        f"{shown}   ·   {stands}   ·   faded, with a question mark: the highest probability is below "
-        f"{UNCERTAIN_BELOW:.0%}, so the label is more likely wrong than right   ·   hatched: no results   ·   "
-        "drag over the chart to look closer"
-    )
-
-
-def _show_moment(key: str, panels: Sequence[Panel], moment: float, zone: ZoneInfo | None) -> None:
-    """Show the exact values nearest to the fixed moment."""
-    nearest = []
-    for panel in panels:
-        if len(panel.points):
-            distances = (panel.points["time_s"] - moment).abs()
-            nearest.append(panel._replace(points=panel.points.loc[[distances.idxmin()]]))
-    with st.container(horizontal=True, vertical_alignment="center"):
-        st.markdown(f"**Moment {to_markdown(tell_place(moment, zone))}**")
-        st.button("Clear", key=f"clear-{key}", on_click=lambda: st.session_state.pop(f"moment-{key}", None))
-    if nearest:
-        table = exports.make_table(nearest, zone)
-        st.dataframe(table, hide_index=True, column_config=exports.describe_columns(table))
-
-
-def _describe(panels: Sequence[Panel], markers: Sequence[Any]) -> str:
-    """Return the chart in words, for those who do not see it."""
-    sentences = []
-    for panel in panels:
-        if len(panel.points):
-            mean = average(panel.points)[list(EMOTIONS)].sort_values(ascending=False)
-            told = ", ".join(f"{name} {value:.0%}" for name, value in mean.head(3).items())
-            sentences.append(f"{to_line(panel.name)}: on average {told}; {len(panel.gaps)} gaps.")
-        else:
-            sentences.append(f"{to_line(panel.name)}: no results.")
-    if markers:
-        sentences.append(f"{len(markers)} markers are listed below.")
-    return "Emotion timeline. " + " ".join(sentences) + " The numbers are in the table below."
 
 
 with show_errors():
