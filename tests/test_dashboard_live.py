@@ -198,6 +198,9 @@ def test_the_wall_leads_to_cameras_that_may_be_looked_at(
     add_camera(sqlite_engine, False, "Yard")
     wall = open_app(monkeypatch, url, "wall").dataframe[0].value.set_index("name")
     assert wall.loc["Gate", "live"] == f"/live?camera={shown}&look=on" and pd.isna(wall.loc["Yard", "live"])
+    # Others are led nowhere.
+    monkeypatch.setattr(identity, "find_visitor", lambda: Visitor("ann", ANALYST))
+    assert "live" not in open_app(monkeypatch, url, "wall").dataframe[0].value
 
 
 def test_what_pages_and_reports_read_beside_their_code_is_installed() -> None:

@@ -48,7 +48,7 @@ def _show_wall(search: str, chosen: str, may_look: bool) -> None:
         shown = shown[shown["state"].isin(TROUBLE)]
     elif chosen != _ALL:
         shown = shown[shown["state"] == chosen]
-    _show_table(shown, may_look)
+    _show_table(shown if may_look else shown.drop(columns="live"))
     st.caption(
         "   ·   ".join(f"{sign} {tell_state(state)}" for state, sign in SIGNS.items())
         + "   ·   valence: the last two minutes, from −1 to 1   ·   lost: frames damaged, with faces too small, or "
@@ -56,7 +56,7 @@ def _show_wall(search: str, chosen: str, may_look: bool) -> None:
     )
 
 
-def _show_table(shown: pd.DataFrame, may_look: bool) -> None:
+def _show_table(shown: pd.DataFrame) -> None:
     column = st.column_config
     st.dataframe(
         shown,
@@ -76,7 +76,7 @@ def _show_table(shown: pd.DataFrame, may_look: bool) -> None:
             "reconnects",
             "for_s",
             "host",
-            *(["live"] if may_look else []),
+            "live",
             "message",
         ],
         column_config={
