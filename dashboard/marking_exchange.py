@@ -4,11 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
+import sqlalchemy as sa
 import streamlit as st
 
 from contracts import store
+from contracts.database import read_transaction
 from dashboard import exports, marking_actions, marking_files, marking_queries
+from dashboard.exporting_actions import prepare_file
 from dashboard.scopes import Scope
+from dashboard.services import open_services
 from dashboard.span_figures import find_ends, make_figures_table
 from dashboard.texts import show_errors
 from dashboard.viewing import View
@@ -22,12 +26,16 @@ def show_exchange(
     """Offer the markers as a file, and take a file's."""
     with st.expander("Import and export"):
         with st.container(horizontal=True):
+            engine = open_services().engine
             for label, name, write in (
-                ("Markers as CSV", "markers", lambda: marking_files.write_markers(rows, scope.zone)),
-                ("Figures of all as CSV", "figures", lambda: make_figures(scope, rows, about)),
+                ("Markers as CSV", "markers", lambda _author: marking_files.write_markers(rows, scope.zone)),
+                ("Figures of all as CSV", "figures", lambda _author: make_figures(engine, scope, rows, about)),
             ):
+                made = prepare_file(
+                    write, "markers.export", scope.session_id or scope.source_id, kind=name, rows=len(rows)
+                )
                 st.download_button(
-                    label, write, f"emotrace-{name}.csv", "text/csv", key=f"{name}-{key}",
+                    label, made, f"emotrace-{name}.csv", "text/csv", key=f"{name}-{key}",
                     icon=":material/download:", on_click="ignore", disabled=not rows,
                 )  # fmt: skip
         if not may_mark:
@@ -49,9 +57,11 @@ def show_exchange(
             st.success(told)
 
 
-def make_figures(scope: Scope, rows: Sequence[store.Row], about: Mapping[str, Any]) -> bytes:
+def make_figures(engine: sa.Engine, scope: Scope, rows: Sequence[store.Row], about: Mapping[str, Any]) -> bytes:
     """Return the figures of markers as CSV, for the faces that the page shows; those without results are left out."""
-    tables = [
-        make_figures_table(marking_queries.sum_span(*scope[:3], *find_ends(row)), row) for row in rows[:MAX_FIGURES]
-    ]
+    tables = []
+    for row in rows[:MAX_FIGURES]:
+        with read_transaction(engine) as connection:
+            figures = marking_queries.read_span(connection, *scope[:3], *find_ends(row))
+        tables.append(make_figures_table(figures, row))
     return exports.to_csv(pd.concat(tables, ignore_index=True), about)

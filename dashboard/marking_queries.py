@@ -1,4 +1,4 @@
-"""What pages read of markers and spans. Little is read at a time, and what was just saved must be seen: no cache."""
+"""What pages read of markers and spans. Markers are few, and what was just saved must be seen: they are not kept."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from contracts import markers, spans, store, summaries
 from contracts.database import read_transaction
 from contracts.emotions import EMOTIONS
+from dashboard.asking import query
 from dashboard.identity import VIEWER, require
 from dashboard.services import open_services
 from dashboard.stretches import Faces, Stretch, list_stretches
@@ -43,27 +44,37 @@ def read_marker(marker_id: str) -> store.Row | None:
         return markers.read_marker(connection, marker_id)
 
 
+@query(VIEWER, ttl=10.0, max_entries=64)
 def sum_span(source_id: str, session_id: str | None, faces: Faces | None, start: float, end: float) -> SpanFigures:
-    """Return the figures of a span for each of the faces, or for all of them together."""
-    require(VIEWER)
+    """Return the figures of a span for each of the faces, or for all of them together.
+
+    They are kept for a while: a camera's page is drawn anew every few seconds, and a span may be of hours.
+    """
+    with read_transaction(open_services().engine) as connection:
+        return read_span(connection, source_id, session_id, faces, start, end)
+
+
+def read_span(
+    connection: sa.Connection, source_id: str, session_id: str | None, faces: Faces | None, start: float, end: float
+) -> SpanFigures:
+    """Return the figures of a span, for files: they are made outside of their page, where nobody is known any more."""
     levels: dict[str, pd.DataFrame] = {}
     reactions = []
-    with read_transaction(open_services().engine) as connection:
-        for stretch in list_stretches(connection, source_id, session_id, faces, start, end):
-            asked = (connection, stretch.session, stretch.start_s, stretch.end_s, stretch.tracks)
-            for face, table in _sum_stretch(asked, stretch, session_id is None).items():
-                levels[face] = _add(levels[face], table) if face in levels else table
-            if stretch.place(stretch.start_s) <= start + spans.SEARCH_S:
-                reactions += [
-                    {
-                        "face": _name(stretch, row["track_id"], session_id is None),
-                        "delay_s": row["delay_s"] + stretch.place(stretch.start_s) - start,
-                        "from": row["from_label"],
-                        "to": row["to_label"],
-                    }
-                    for row in spans.read_reactions(*asked)
-                    if row["delay_s"] + stretch.place(stretch.start_s) - start <= spans.SEARCH_S
-                ]
+    for stretch in list_stretches(connection, source_id, session_id, faces, start, end):
+        asked = (connection, stretch.session, stretch.start_s, stretch.end_s, stretch.tracks)
+        for face, table in _sum_stretch(asked, stretch, session_id is None).items():
+            levels[face] = _add(levels[face], table) if face in levels else table
+        if stretch.place(stretch.start_s) <= start + spans.SEARCH_S:
+            reactions += [
+                {
+                    "face": _name(stretch, row["track_id"], session_id is None),
+                    "delay_s": row["delay_s"] + stretch.place(stretch.start_s) - start,
+                    "from": row["from_label"],
+                    "to": row["to_label"],
+                }
+                for row in spans.read_reactions(*asked)
+                if row["delay_s"] + stretch.place(stretch.start_s) - start <= spans.SEARCH_S
+            ]
     table = pd.concat(levels.values(), ignore_index=True) if levels else _make_table({})
     first = pd.DataFrame(reactions, columns=["face", "delay_s", "from", "to"]).drop_duplicates("face")
     return SpanFigures(_add_shares(table), first)
