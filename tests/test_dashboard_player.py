@@ -142,7 +142,7 @@ def test_the_player_and_the_chart_show_the_same_moment(
     page.wait_for_selector(browser.CHART)
     page.wait_for_function("document.querySelector('.emotrace-cursor') !== null")
     video = page.locator("video")
-    assert video.evaluate("video => video.videoHeight") == 144
+    sync_api.expect(video).to_have_js_property("videoHeight", 144, timeout=60_000)
 
     # A click on the chart seeks the video, wherever it is.
     axis = "document.querySelector('.js-plotly-plot')._fullLayout.xaxis"
