@@ -117,7 +117,7 @@ def test_an_analyst_opens_a_recording_looks_closer_and_exports_it(
     check_report(page, list(set(whole["model"])), stored)
 
     # Drag over the chart's middle: the database is asked for that stretch.
-    box = page.locator(".js-plotly-plot").bounding_box()
+    box = page.locator(".js-plotly-plot").last.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 120)
     page.mouse.down()
@@ -184,7 +184,7 @@ def test_an_analyst_marks_a_span_and_names_a_face(dashboard: str, database_url: 
     # A click fixes a moment, which is marked too.
     page.get_by_text("Pick a moment").click()
     page.wait_for_function("document.querySelector('.js-plotly-plot')?._fullLayout?.dragmode === 'pan'")
-    box = page.locator(".js-plotly-plot").bounding_box()
+    box = page.locator(".js-plotly-plot").last.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 150, steps=4)
     page.mouse.click(box["x"] + 0.5 * box["width"], box["y"] + 150)

@@ -148,7 +148,7 @@ def test_the_player_and_the_chart_show_the_same_moment(
     axis = "document.querySelector('.js-plotly-plot')._fullLayout.xaxis"
     left, width = page.evaluate(f"[{axis}._offset, {axis}._length]")
     low, high = page.evaluate(f"{axis}.range")
-    box = page.locator(".js-plotly-plot").bounding_box()
+    box = page.locator(".js-plotly-plot").last.bounding_box()
     assert box is not None
     page.mouse.click(box["x"] + left + 0.5 * width, box["y"] + 120)
     middle = (low + high) / 2
