@@ -210,7 +210,7 @@ def test_a_camera_whose_process_is_killed_moves_once(
                 process.kill()
         else:
             {"child": child, "worker": worker}[victim].kill()
-        wait_for(lambda: len(list_epochs(sqlite_engine)) == 2, "the run after it")
+        wait_for(lambda: len(list_epochs(sqlite_engine)) == 2, "the run after it", limit_s=90)
         wait_for(lambda: is_live(valkey, camera), "its pictures")
         assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
     assert list_epochs(sqlite_engine) == [1, 2]
@@ -230,7 +230,7 @@ def test_a_camera_whose_process_alone_is_killed_runs_again_long_before_its_lease
         state = read_state(valkey, camera)
         assert state is not None
         psutil.Process(state.pid).kill()
-        wait_for(lambda: list_epochs(sqlite_engine) == [1, 2], "the run after it")
+        wait_for(lambda: list_epochs(sqlite_engine) == [1, 2], "the run after it", limit_s=90)
 
 
 def test_a_camera_goes_on_when_rq_gives_its_job_up_as_abandoned_or_forgets_it(
