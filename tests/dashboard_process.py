@@ -30,14 +30,14 @@ def run_dashboard(
         address = f"http://127.0.0.1:{port}"
         assert address in process.stdout.readline()
         try:
-            _wait_for(f"{address}/_stcore/health")
+            wait_for_answer(f"{address}/_stcore/health")
             yield address
         finally:
             process.terminate()
     assert process.returncode == 0
 
 
-def _wait_for(address: str) -> None:
+def wait_for_answer(address: str) -> None:
     deadline = time.monotonic() + 60
     while True:
         try:
