@@ -43,6 +43,8 @@ def show_menu(visitor: Visitor) -> None:
         if st.button("Log out", icon=":material/logout:", width="stretch"):
             with show_errors():
                 account_actions.log_out()
+                if visitor.means == "oidc":
+                    st.stop()  # Streamlit leads on to the provider; another run could overtake that
                 st.rerun()
         if visitor.means == "password":
             _ask_password()

@@ -9,11 +9,12 @@ import streamlit as st
 
 from contracts import store
 from contracts.database import read_transaction
-from dashboard import exports, marking_actions, marking_files, marking_queries
+from dashboard import exports, marking_actions, marking_files
 from dashboard.exporting_actions import prepare_file
 from dashboard.scopes import Scope
 from dashboard.services import open_services
 from dashboard.span_figures import find_ends, make_figures_table
+from dashboard.span_reading import read_span
 from dashboard.texts import show_errors
 from dashboard.viewing import View
 
@@ -62,6 +63,6 @@ def make_figures(engine: sa.Engine, scope: Scope, rows: Sequence[store.Row], abo
     tables = []
     for row in rows[:MAX_FIGURES]:
         with read_transaction(engine) as connection:
-            figures = marking_queries.read_span(connection, *scope[:3], *find_ends(row))
+            figures = read_span(connection, *scope[:3], *find_ends(row))
         tables.append(make_figures_table(figures, row))
     return exports.to_csv(pd.concat(tables, ignore_index=True), about)

@@ -10,6 +10,7 @@ from contracts import store
 from contracts.spans import BASELINE_S, HOLD_S, SEARCH_S
 from dashboard import exports, marking_queries
 from dashboard.panels import iterate_rows
+from dashboard.span_reading import SpanFigures
 from dashboard.stretches import Faces
 from dashboard.texts import show_errors, to_markdown
 
@@ -52,7 +53,7 @@ def find_ends(marker: store.Row) -> tuple[float, float]:
     return start, start + AFTER_MOMENT_S if end is None else end
 
 
-def make_figures_table(figures: marking_queries.SpanFigures, marker: store.Row) -> pd.DataFrame:
+def make_figures_table(figures: SpanFigures, marker: store.Row) -> pd.DataFrame:
     """Return a marker's figures as a table for files: face, rows, emotion and its levels, first_reaction_s, marker."""
     delays = figures.levels["face"].map(figures.reactions.set_index("face")["delay_s"])
     start, end = find_ends(marker)

