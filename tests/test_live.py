@@ -224,7 +224,7 @@ def test_a_killed_run_is_moved_once_its_lease_expires_and_its_last_faces_are_acc
     with read_transaction(engine) as connection:
         (outage,) = camera_sessions.list_outages(connection, camera, 0.0, second["ended_at"])
     assert outage.reason == camera_sessions.RUN_LOST
-    assert outage.end_at == second["started_at"] > outage.start_at > first["started_at"]
+    assert outage.end_at == second["started_at"] > outage.start_at >= first["started_at"]
 
 
 def test_a_stream_that_has_not_run_yet_has_no_outage(camera: str, engine: sa.Engine) -> None:
@@ -260,7 +260,9 @@ def test_while_inference_lags_the_rate_steps_down_and_every_frame_left_out_is_co
         wait_for(lambda: (state := read_state(valkey, camera)) and state.fps < state.asked_fps, "a lower rate")
         wait_for(lambda: "backpressure" in (read_state(valkey, camera) or NOTHING).skipped, "frames left out")
         with worker_running():
-            wait_for(lambda: (state := read_state(valkey, camera)) and state.fps == 10, "the asked rate again")
+            wait_for(
+                lambda: (state := read_state(valkey, camera)) and state.fps == 10, "the asked rate again", limit_s=90
+            )
     with worker_running():
         wait_for(lambda: valkey.xlen(LANE) == 0, "the last windows")
     (found,) = seal_all(engine)
