@@ -184,6 +184,8 @@ def test_an_analyst_marks_a_span_and_names_a_face(dashboard: str, database_url: 
     # A click fixes a moment, which is marked too.
     page.get_by_text("Pick a moment").click()
     page.wait_for_function("document.querySelector('.js-plotly-plot')?._fullLayout?.dragmode === 'pan'")
+    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    page.wait_for_timeout(500)  # the chart finds its place
     box = page.locator(".js-plotly-plot").last.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 0.5 * box["width"], box["y"] + 150, steps=4)
