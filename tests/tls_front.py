@@ -52,6 +52,9 @@ def run_tls_front(port: int, certificate: Certificate) -> Iterator[int]:
     context.load_cert_chain(certificate.path, certificate.key_path)
     loop = asyncio.new_event_loop()
 
+    opened: list[asyncio.StreamWriter] = []
+    serving: set[asyncio.Task[None]] = set()
+
     async def pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError):
             while piece := await reader.read(65536):
@@ -60,14 +63,19 @@ def run_tls_front(port: int, certificate: Certificate) -> Iterator[int]:
         writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        to_server = await asyncio.open_connection("127.0.0.1", port)
-        await asyncio.gather(pass_on(reader, to_server[1]), pass_on(to_server[0], writer), return_exceptions=True)
+        from_server, to_server = await asyncio.open_connection("127.0.0.1", port)
+        opened.append(to_server)
+        await asyncio.gather(pass_on(reader, to_server), pass_on(from_server, writer), return_exceptions=True)
+
+    def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        opened.append(writer)
+        serving.add(loop.create_task(serve(reader, writer)))
 
     def ignore(_loop: object, _context: object) -> None:
         """Clients that refuse the certificate are what is tested."""
 
     loop.set_exception_handler(ignore)
-    server = loop.run_until_complete(asyncio.start_server(serve, "127.0.0.1", 0, ssl=context))
+    server = loop.run_until_complete(asyncio.start_server(accept, "127.0.0.1", 0, ssl=context))
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
 
@@ -77,6 +85,9 @@ def run_tls_front(port: int, certificate: Certificate) -> Iterator[int]:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for writer in opened:  # a task that was cancelled has not closed its own
+            writer.transport.abort()
+        await asyncio.sleep(0)  # in which the loop closes their sockets
 
     try:
         yield server.sockets[0].getsockname()[1]
