@@ -6,13 +6,10 @@ import sqlalchemy as sa
 import streamlit as st
 
 from contracts import audits, logins, password_hashes, store, users
-from contracts.database import write_transaction
 from contracts.errors import UsageError
+from dashboard.changes import RETRY_S, commit
 from dashboard.identity import ADMIN, VIEWER, Visitor, forget, read_token, require
 from dashboard.services import open_services
-
-# A visitor waits for it.
-_RETRY_S = 3.0
 
 
 def add_user(name: str, role: str, password: str | None) -> store.Row:
@@ -111,7 +108,7 @@ def change_own_password(old: str, new: str) -> None:
     """
     visitor = require(VIEWER)
     password_hashes.check_password(new, visitor.name)
-    logins.check(open_services().engine, visitor.name, old, _RETRY_S)
+    logins.check(open_services().engine, visitor.name, old, RETRY_S)
     _change_password(visitor, visitor.name, new)
 
 
@@ -125,7 +122,7 @@ def log_out() -> None:
     if visitor.means == "oidc":
         st.logout()
     elif token:
-        write_transaction(open_services().engine, lambda connection: logins.remove_login(connection, token), _RETRY_S)
+        commit(lambda connection: logins.remove_login(connection, token))
         forget()
 
 
@@ -149,6 +146,6 @@ def _check_other(visitor: Visitor, name: str) -> None:
 
 def _write(write: Callable[[sa.Connection], store.Row]) -> store.Row:
     try:
-        return write_transaction(open_services().engine, write, _RETRY_S)
+        return commit(write)
     finally:
         forget()

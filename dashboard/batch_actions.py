@@ -13,8 +13,9 @@ from contracts.database import read_transaction
 from contracts.errors import UsageError
 from contracts.parts import PRIORITIES
 from contracts.submissions import forget_submission, read_refused, remove_upload, submit
+from dashboard.changes import RETRY_S, audit
 from dashboard.grants import GRANTS
-from dashboard.handing_in import RETRY_S, UPLOAD, audit, hand_in
+from dashboard.handing_in import UPLOAD, hand_in
 from dashboard.identity import ANALYST, require
 from dashboard.offers import find_folders, is_offered
 from dashboard.services import open_redis, open_services

@@ -1,12 +1,9 @@
 """What the Batch page reads: recordings with how far each is, those that wait to be looked at, and those on offer."""
 
-from pathlib import Path
-
-import streamlit as st
-
 from contracts import batches, jobs
 from contracts.database import read_transaction
 from contracts.submissions import Submission, list_submissions
+from dashboard.asking import query
 from dashboard.batch_rows import Recording, describe
 from dashboard.identity import ANALYST, VIEWER, require
 from dashboard.offers import Offer, find_folders, list_files
@@ -18,27 +15,15 @@ MAX_RECORDINGS = 500
 _OFFER_FRESH_S = 10.0
 
 
+@query(VIEWER, ttl=FRESH_S, max_entries=1)
 def list_recordings() -> list[Recording]:
     """Return the newest recordings of batches, the last batch first.
 
     Raises:
-        NotAllowedError: the visitor may not see them.
         ServiceError: the database is out of reach.
     """
-    require(VIEWER)
-    return _read_recordings()
-
-
-@st.cache_data(ttl=FRESH_S, max_entries=1, show_spinner=False)
-def _read_recordings() -> list[Recording]:
     with read_transaction(open_services().engine) as connection:
         return [describe(row) for row in batches.list_files(connection, limit=MAX_RECORDINGS)]
-
-
-def forget_recordings() -> None:
-    """Have the next ``list_recordings`` read anew: something was just changed."""
-    require(VIEWER)
-    _read_recordings.clear()
 
 
 def list_handed_in() -> tuple[list[Submission], int]:
@@ -54,19 +39,10 @@ def list_handed_in() -> tuple[list[Submission], int]:
     return found, jobs.count_check_workers(client) if found else 0
 
 
+@query(ANALYST, ttl=_OFFER_FRESH_S, max_entries=1)
 def list_offers() -> list[Offer]:
-    """Return the recordings in the folders that ``EMOTRACE_RECORDING_DIRS`` names, the newest first.
-
-    Raises:
-        NotAllowedError: the visitor is no analyst.
-    """
-    require(ANALYST)
-    return _read_offers([str(folder) for folder in find_folders(open_services().settings)])
-
-
-@st.cache_data(ttl=_OFFER_FRESH_S, max_entries=4, show_spinner=False)
-def _read_offers(folders: list[str]) -> list[Offer]:
-    return list_files([Path(folder) for folder in folders])
+    """Return the recordings in the folders that ``EMOTRACE_RECORDING_DIRS`` names, the newest first."""
+    return list_files(find_folders(open_services().settings))
 
 
 def find_max_upload() -> int:

@@ -4,15 +4,13 @@ import sqlalchemy as sa
 
 from contracts import audits, cameras
 from contracts.camera_tests import CameraTestResult, ask_for_test, wait_for_answer
-from contracts.database import write_transaction
 from contracts.encryption import find_secret_key
 from contracts.errors import ServiceError
 from contracts.sources import Source, choose_transport, parse_source
+from dashboard.changes import commit
 from dashboard.identity import OPERATOR, require
 from dashboard.services import open_redis, open_services
 
-# A visitor waits for it.
-_RETRY_S = 3.0
 # A camera is waited for, then watched; the worker may have another test before it.
 _PATIENCE_S = 20.0
 
@@ -37,7 +35,7 @@ def try_camera(stream_id: str | None, url: str, transport: str | None) -> Camera
         audits.record_change(connection, visitor.name, "camera.test", stream_id or "new", url=source.url)
         return source
 
-    source = write_transaction(services.engine, begin, _RETRY_S)
+    source = commit(begin)
     client = open_redis()
     test_id = ask_for_test(client, key, source, choose_transport(source, transport))
     result = wait_for_answer(client, test_id, services.settings.camera_open_timeout_s + _PATIENCE_S)

@@ -2,10 +2,10 @@
 
 import pandas as pd
 import sqlalchemy as sa
-import streamlit as st
 
 from contracts import markers, store, timelines
 from contracts.database import read_transaction
+from dashboard.asking import query
 from dashboard.camera_gaps import list_camera_gaps
 from dashboard.comparing import NUM_BINS, Strip, find_bin_s, find_bounds
 from dashboard.identity import VIEWER, require
@@ -46,18 +46,13 @@ def list_models(strips: tuple[Strip, ...]) -> list[str]:
     return sorted(found)
 
 
+@query(VIEWER, ttl=_FRESH_S, max_entries=32, spinner="Comparing …")
 def read_strips(strips: tuple[Strip, ...]) -> tuple[list[Panel], float]:
     """Return a panel for each strip, in seconds from its origin, and the bins' length in seconds.
 
     Raises:
         UsageError: a session is not there any more.
     """
-    require(VIEWER)
-    return _read_strips(strips)
-
-
-@st.cache_data(ttl=_FRESH_S, max_entries=32, show_spinner="Comparing …")
-def _read_strips(strips: tuple[Strip, ...]) -> tuple[list[Panel], float]:
     start, end = find_bounds(strips)
     least_s = timelines.find_bucket_s(end - start, NUM_BINS)
     panels = [_read_strip(strip, least_s / _FINER, start, end) for strip in strips]

@@ -3,13 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
-from contracts import audits
-from contracts.database import write_transaction
+from dashboard.changes import audit
 from dashboard.identity import VIEWER, require
-from dashboard.services import open_services
-
-# A visitor waits for it.
-_RETRY_S = 3.0
 
 
 def prepare_file(make: Callable[[str], bytes], action: str, subject: str, **details: Any) -> Callable[[], bytes]:
@@ -20,15 +15,11 @@ def prepare_file(make: Callable[[str], bytes], action: str, subject: str, **deta
     Raises:
         NotAllowedError: nobody is logged in.
     """
-    visitor, engine = require(VIEWER), open_services().engine
+    visitor = require(VIEWER)
 
     def make_file() -> bytes:
         content = make(visitor.name)
-        write_transaction(
-            engine,
-            lambda connection: audits.record_change(connection, visitor.name, action, subject, **details),
-            _RETRY_S,
-        )
+        audit(visitor, action, subject, **details)
         return content
 
     return make_file

@@ -2,19 +2,14 @@
 
 import time
 from pathlib import Path
-from typing import Any
 
-import sqlalchemy as sa
-
-from contracts import audits, store
-from contracts.database import write_transaction
+from contracts import store
 from contracts.submissions import Submission, submit
+from dashboard.changes import audit
 from dashboard.identity import Visitor
-from dashboard.services import open_redis, open_services
+from dashboard.services import open_redis
 
 UPLOAD = "upload"  # the purpose of links that recordings are sent to
-# A visitor waits for it.
-RETRY_S = 3.0
 
 
 def hand_in(visitor: Visitor, path: Path, is_upload: bool, batch_id: str, fps: float | None, priority: str) -> str:
@@ -31,16 +26,3 @@ def hand_in(visitor: Visitor, path: Path, is_upload: bool, batch_id: str, fps: f
     audit(visitor, "recording.submit", submission.submission_id, **settings)
     submit(open_redis(), submission)
     return submission.submission_id
-
-
-def audit(visitor: Visitor, action: str, subject: str, **details: Any) -> None:
-    """Store who asked for something that happens outside of the database.
-
-    Raises:
-        ServiceError: the database is out of reach.
-    """
-
-    def write(connection: sa.Connection) -> None:
-        audits.record_change(connection, visitor.name, action, subject, **details)
-
-    write_transaction(open_services().engine, write, RETRY_S)

@@ -6,16 +6,14 @@ from typing import NamedTuple
 import sqlalchemy as sa
 
 from contracts import audits, rejected
-from contracts.database import write_transaction
 from contracts.errors import UsageError
 from contracts.rejected import Rejected
-from dashboard.health_queries import forget_rejected
+from dashboard.changes import RETRY_S, commit
+from dashboard.health_queries import list_rejected
 from dashboard.identity import OPERATOR, require
 from dashboard.services import open_redis, open_services
 from dashboard.texts import to_line
 
-# A visitor waits for it.
-_RETRY_S = 3.0
 _MAX_REASON = 200
 
 
@@ -48,7 +46,7 @@ def discard_rejected(keys: Sequence[tuple[str, str]]) -> Done:
         NotAllowedError: the visitor is no operator.
         ServiceError: the database or Redis is out of reach.
     """
-    visitor, services, client = require(OPERATOR), open_services(), open_redis()
+    visitor, client = require(OPERATOR), open_redis()
 
     def discard(one: Rejected) -> None:
         record = _describe(visitor.name, "rejected.discard", one)
@@ -57,7 +55,7 @@ def discard_rejected(keys: Sequence[tuple[str, str]]) -> Done:
             record(connection)
             rejected.discard(client, one, retry_s=0.0)
 
-        write_transaction(services.engine, write, _RETRY_S)
+        commit(write)
 
     return _act_on(keys, discard)
 
@@ -68,12 +66,12 @@ def _act_on(keys: Sequence[tuple[str, str]], act: Callable[[Rejected], None]) ->
     try:
         for stream, entry_id in keys:
             try:
-                act(rejected.read_rejected(client, stream, entry_id, _RETRY_S))
+                act(rejected.read_rejected(client, stream, entry_id, RETRY_S))
                 number += 1
             except UsageError as error:
                 refusals.append(str(error))
     finally:
-        forget_rejected()
+        list_rejected.clear()
     return Done(number, list(dict.fromkeys(refusals)))
 
 

@@ -6,12 +6,12 @@ from itertools import islice
 import msgspec
 import pandas as pd
 import redis
-import streamlit as st
 
 from contracts import history
 from contracts.redis_server import explain_error
 from contracts.rejected import iterate_rejected
-from dashboard.identity import OPERATOR, VIEWER, require
+from dashboard.asking import query
+from dashboard.identity import OPERATOR, VIEWER
 from dashboard.services import open_redis
 
 # Samples are taken twice a minute.
@@ -23,19 +23,13 @@ SAMPLE_COLUMNS = tuple(field.name for field in msgspec.structs.fields(history.Sa
 _RETRY_S = 1.0
 
 
+@query(VIEWER, ttl=HISTORY_FRESH_S, max_entries=8)
 def read_history(hours: float) -> pd.DataFrame:
     """Return the samples of the last hours in order of time: ``SAMPLE_COLUMNS``, as ``contracts.history.Sample``.
 
     Raises:
-        NotAllowedError: nobody is logged in.
         ServiceError: Redis is out of reach.
     """
-    require(VIEWER)
-    return _read_history(hours)
-
-
-@st.cache_data(ttl=HISTORY_FRESH_S, max_entries=8, show_spinner=False)
-def _read_history(hours: float) -> pd.DataFrame:
     now = time.time()
     try:
         samples = history.list_samples(open_redis(), now - 3600 * hours, now)
@@ -44,21 +38,15 @@ def _read_history(hours: float) -> pd.DataFrame:
     return pd.DataFrame([msgspec.structs.asdict(one) for one in samples], columns=list(SAMPLE_COLUMNS))
 
 
+@query(OPERATOR, ttl=_REJECTED_FRESH_S, max_entries=1)
 def list_rejected() -> pd.DataFrame:
     """Return rejected crop sequences, the oldest of each lane first, ``MAX_REJECTED`` at most.
 
     Columns: stream, entry_id, lane, session_id, track_id, faces, rejected_at (seconds since 1970) and reason.
 
     Raises:
-        NotAllowedError: the visitor is no operator.
         ServiceError: Redis is out of reach.
     """
-    require(OPERATOR)
-    return _list_rejected()
-
-
-@st.cache_data(ttl=_REJECTED_FRESH_S, max_entries=1, show_spinner=False)
-def _list_rejected() -> pd.DataFrame:
     rows = [
         {
             "stream": one.stream, "entry_id": one.entry.entry_id, "lane": one.lane,
@@ -69,13 +57,3 @@ def _list_rejected() -> pd.DataFrame:
     ]  # fmt: skip
     columns = ["stream", "entry_id", "lane", "session_id", "track_id", "faces", "rejected_at", "reason"]
     return pd.DataFrame(rows, columns=columns)
-
-
-def forget_rejected() -> None:
-    """Have the list read anew: an operator has acted on it.
-
-    Raises:
-        NotAllowedError: the visitor is no operator.
-    """
-    require(OPERATOR)
-    _list_rejected.clear()

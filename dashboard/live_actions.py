@@ -3,13 +3,10 @@
 import sqlalchemy as sa
 
 from contracts import audits, cameras, store
-from contracts.database import write_transaction
 from contracts.encryption import find_secret_key
+from dashboard.changes import audit, commit
 from dashboard.identity import OPERATOR, require
 from dashboard.services import open_services
-
-# A visitor waits for it.
-_RETRY_S = 3.0
 
 
 def set_preview(stream_id: str, preview: bool) -> store.Row:
@@ -24,10 +21,13 @@ def set_preview(stream_id: str, preview: bool) -> store.Row:
     key = find_secret_key(services.settings)
 
     def write(connection: sa.Connection) -> store.Row:
-        audits.record_change(connection, visitor.name, "camera.preview", stream_id, preview=preview)
-        return cameras.change_stream(connection, key, stream_id, preview=preview)
+        stream = cameras.change_stream(connection, key, stream_id, preview=preview)
+        audits.record_change(
+            connection, visitor.name, "camera.preview", stream_id, name=stream["name"], preview=preview
+        )
+        return stream
 
-    return write_transaction(services.engine, write, _RETRY_S)
+    return commit(write)
 
 
 def begin_look(stream_id: str) -> None:
@@ -37,9 +37,4 @@ def begin_look(stream_id: str) -> None:
         NotAllowedError: the visitor is no operator.
         ServiceError: the database is out of reach.
     """
-    visitor = require(OPERATOR)
-    write_transaction(
-        open_services().engine,
-        lambda connection: audits.record_change(connection, visitor.name, "camera.look", stream_id),
-        _RETRY_S,
-    )
+    audit(require(OPERATOR), "camera.look", stream_id)

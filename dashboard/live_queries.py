@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 from typing import NamedTuple
 
-import pandas as pd
 import redis
 import streamlit as st
 
@@ -58,17 +57,6 @@ class Look(NamedTuple):
     faces: list[LiveFace]
     delay_s: float
     told: StreamState | None
-
-
-def list_viewable() -> pd.DataFrame:
-    """Return the cameras, as ``queries.list_cameras``.
-
-    Raises:
-        NotAllowedError: the visitor is no operator.
-        ServiceError: the database is out of reach.
-    """
-    require(OPERATOR)
-    return queries.list_cameras()
 
 
 def look_at(stream_id: str) -> Look:

@@ -17,6 +17,7 @@ from streamlit.user_info import generate_login_redirect_url
 from contracts import logins
 from contracts.errors import EmotraceError, NotAllowedError, ServiceError
 from contracts.settings import hide_credentials
+from dashboard.changes import RETRY_S
 from dashboard.identity import COOKIE, find_problem
 from dashboard.login_page import show_login, show_refusal
 from dashboard.services import open_services
@@ -25,7 +26,6 @@ from dashboard.services import open_services
 NEXT_COOKIE = "emotrace_next"
 _NEXT_S = 600
 _MAX_BODY, _MAX_TARGET = 16_384, 2_000
-_RETRY_S = 3.0
 _LOG = logging.getLogger(__name__)
 # A password's check takes 64 MiB and all the cores that it gets.
 _CHECKING = threading.BoundedSemaphore(2)
@@ -117,7 +117,7 @@ def _log_in(name: str, password: str) -> str:
     if not _CHECKING.acquire(timeout=10.0):
         raise ServiceError("Too many logins are being checked at this moment. Try again.")
     try:
-        return logins.log_in(services.engine, name, password, services.settings.login_hours * 3600, _RETRY_S)
+        return logins.log_in(services.engine, name, password, services.settings.login_hours * 3600, RETRY_S)
     finally:
         _CHECKING.release()
 

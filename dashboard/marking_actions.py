@@ -6,12 +6,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from contracts import audits, markers, store
-from contracts.database import write_transaction
+from dashboard.changes import commit
 from dashboard.identity import ANALYST, require
-from dashboard.services import open_services
-
-# A visitor waits for it.
-_RETRY_S = 3.0
 
 
 def add_marker(source_id: str, session_id: str | None, **values: Any) -> store.Row:
@@ -29,7 +25,7 @@ def add_marker(source_id: str, session_id: str | None, **values: Any) -> store.R
     def write(connection: sa.Connection) -> store.Row:
         return _add(connection, visitor.name, marker_id, source_id, session_id, values)
 
-    return write_transaction(open_services().engine, write, _RETRY_S)
+    return commit(write)
 
 
 def change_marker(marker_id: str, version: int, **values: Any) -> store.Row:
@@ -49,7 +45,7 @@ def change_marker(marker_id: str, version: int, **values: Any) -> store.Row:
         audits.record_change(connection, visitor.name, "marker.change", marker_id, **details)
         return changed
 
-    return write_transaction(open_services().engine, write, _RETRY_S)
+    return commit(write)
 
 
 def remove_marker(marker_id: str, version: int) -> None:
@@ -66,7 +62,7 @@ def remove_marker(marker_id: str, version: int) -> None:
         details = {name: before.get(name) for name in ("start", "end", "name", "colour", "note", "author")}
         audits.record_change(connection, visitor.name, "marker.remove", marker_id, **details)
 
-    write_transaction(open_services().engine, write, _RETRY_S)
+    commit(write)
 
 
 def import_markers(source_id: str, session_id: str | None, rows: Sequence[store.Row]) -> tuple[int, int]:
@@ -84,7 +80,7 @@ def import_markers(source_id: str, session_id: str | None, rows: Sequence[store.
             _add(connection, visitor.name, marker_id, source_id, session_id, row)
         return len(new), len(rows) - len(new)
 
-    return write_transaction(open_services().engine, write, _RETRY_S)
+    return commit(write)
 
 
 def _add(

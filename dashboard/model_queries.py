@@ -1,17 +1,17 @@
 """What the page Models reads: cards, and what uses which."""
 
 from contextlib import suppress
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 import pandas as pd
-import streamlit as st
 
 from contracts import model_uses
 from contracts.database import read_transaction
 from contracts.errors import ModelError
 from contracts.model_card import DEFAULT_MODEL, ModelCard, read_card
-from dashboard.identity import VIEWER, require
+from dashboard.asking import query
+from dashboard.identity import VIEWER
 from dashboard.services import open_services
 
 _FRESH_S = 10.0
@@ -26,15 +26,15 @@ class Model(NamedTuple):
     is_default: bool
 
 
+@query(VIEWER, ttl=_FRESH_S, max_entries=1)
 def list_models() -> list[Model]:
     """Return the models, the one of new sessions first, then those stored last.
 
     Raises:
-        NotAllowedError: nobody is logged in.
         ServiceError: the database is out of reach.
     """
-    require(VIEWER)
-    stored = {row["model_id"]: row for row in _list_models()}
+    with read_transaction(open_services().engine) as connection:
+        stored = {row["model_id"]: row for row in model_uses.list_models(connection)}
     default = _find_default()
     found = []
     if default is not None:
@@ -47,25 +47,13 @@ def list_models() -> list[Model]:
     return found
 
 
-@st.cache_data(ttl=_FRESH_S, max_entries=1, show_spinner=False)
-def _list_models() -> list[dict[str, Any]]:
-    with read_transaction(open_services().engine) as connection:
-        return [dict(row) for row in model_uses.list_models(connection)]
-
-
+@query(VIEWER, ttl=_FRESH_S, max_entries=1)
 def list_uses() -> pd.DataFrame:
     """Return which source used which model, those used last first: ``USE_COLUMNS``.
 
     Raises:
-        NotAllowedError: nobody is logged in.
         ServiceError: the database is out of reach.
     """
-    require(VIEWER)
-    return _list_uses()
-
-
-@st.cache_data(ttl=_FRESH_S, max_entries=1, show_spinner=False)
-def _list_uses() -> pd.DataFrame:
     with read_transaction(open_services().engine) as connection:
         rows = model_uses.list_model_uses(connection)
     return pd.DataFrame(rows, columns=list(USE_COLUMNS))

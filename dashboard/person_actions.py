@@ -9,12 +9,8 @@ import sqlalchemy as sa
 import streamlit as st
 
 from contracts import audits, track_edits, track_history
-from contracts.database import write_transaction
+from dashboard.changes import commit
 from dashboard.identity import ANALYST, Visitor, require
-from dashboard.services import open_services
-
-# A visitor waits for it.
-_RETRY_S = 3.0
 
 
 def rename_person(session_id: str, version: int, person_id: int, name: str) -> str:
@@ -86,7 +82,7 @@ def _edit(visitor: Visitor, session_id: str, action: str, edit: Callable[[sa.Con
         audits.record_change(connection, visitor.name, f"track.{action}", session_id, done=text)
         return text
 
-    done = write_transaction(open_services().engine, write, _RETRY_S)
+    done = commit(write)
     # All that was read of the session told of other faces.
     st.cache_data.clear()
     return done

@@ -111,7 +111,7 @@ def test_a_viewer_changes_nothing_also_by_calling_the_action(bare: None, account
     app.user = {"is_logged_in": True, "email": "viewer@example.org"}
     app.run()
     outcomes = app.session_state["outcomes"]
-    assert {"actions.add_camera", "account_actions.add_user"} <= outcomes.keys()
+    assert {"camera_actions.add_camera", "account_actions.add_user"} <= outcomes.keys()
     for name, outcome in outcomes.items():
         assert "viewer@example.org has the role viewer" in outcome, name
 

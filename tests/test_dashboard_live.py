@@ -167,7 +167,7 @@ def test_who_is_no_operator_sees_no_picture_and_turns_nothing_on(
     monkeypatch.setattr(identity, "find_visitor", lambda: Visitor("ann", ANALYST))
     for attempt in (
         lambda: live_queries.look_at(stream_id),
-        lambda: live_queries.list_viewable(),
+        lambda: queries.list_cameras(),
         lambda: live_actions.begin_look(stream_id),
         lambda: live_actions.set_preview(stream_id, False),
     ):

@@ -168,7 +168,7 @@ def _act(done: str, action: Callable[[str], Any], subject: str) -> None:
     try:
         action(subject)
         st.session_state["batch-outcome"] = (True, done)
-        batch_queries.forget_recordings()
+        batch_queries.list_recordings.clear()
     except EmotraceError as error:
         st.session_state["batch-outcome"] = (False, str(error))
 

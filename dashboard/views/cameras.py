@@ -7,7 +7,7 @@ import streamlit as st
 
 from contracts.cameras import PROFILES
 from contracts.errors import EmotraceError
-from dashboard import actions, queries
+from dashboard import camera_actions, queries
 from dashboard.camera_testing import show_test
 from dashboard.panels import iterate_rows
 from dashboard.texts import show_errors, to_line, to_markdown
@@ -87,7 +87,7 @@ def _show_camera(camera: Any) -> None:
             is_saved, is_tested = _show_submits("Save")
         if is_saved:
             _act(
-                f"Changed {name}.", actions.change_camera, camera.stream_id,
+                f"Changed {name}.", camera_actions.change_camera, camera.stream_id,
                 name=name, url=url, profile=profile, fps=fps, transport=transport, preview=preview,
             )  # fmt: skip
         if is_tested:
@@ -95,12 +95,12 @@ def _show_camera(camera: Any) -> None:
         with st.container(horizontal=True):
             verb = "Disable" if camera.enabled else "Enable"
             if st.button(verb, key=f"switch-{camera.stream_id}", icon=":material/power_settings_new:"):
-                _act(f"{verb}d {camera.name}.", actions.set_camera_enabled, camera.stream_id, not camera.enabled)
+                _act(f"{verb}d {camera.name}.", camera_actions.set_camera_enabled, camera.stream_id, not camera.enabled)
             with st.popover("Remove", icon=":material/delete:"):
                 st.markdown(f"Remove **{to_markdown(camera.name)}**? Its sessions and their rows stay.")
                 if st.button("Remove it", key=f"remove-{camera.stream_id}", type="primary"):
                     st.session_state.pop("camera", None)
-                    _act(f"Removed {camera.name}.", actions.remove_camera, camera.stream_id)
+                    _act(f"Removed {camera.name}.", camera_actions.remove_camera, camera.stream_id)
 
 
 def _show_new() -> None:
@@ -117,7 +117,7 @@ def _show_new() -> None:
         preview = st.checkbox("Live view", help=_PREVIEW_HELP, key=f"new-preview-{number}")
         is_added, is_tested = _show_submits("Add")
     if is_added:
-        _act(f"Added {name}.", actions.add_camera, name, url, profile, fps, transport, enabled, preview)
+        _act(f"Added {name}.", camera_actions.add_camera, name, url, profile, fps, transport, enabled, preview)
     if is_tested:
         show_test(None, url, transport)
 

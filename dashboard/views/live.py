@@ -21,7 +21,7 @@ _MAX_MEASURED = 64
 def render() -> None:
     """Draw the page."""
     st.title("Live view")
-    rows = {row.stream_id: row for row in iterate_rows(live_queries.list_viewable())}
+    rows = {row.stream_id: row for row in iterate_rows(queries.list_cameras())}
     if not rows:
         st.info("There are no cameras yet. Add one on the page Cameras.", icon=":material/videocam:")
         return

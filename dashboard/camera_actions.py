@@ -1,18 +1,15 @@
-"""Everything that pages change. What is allowed is decided here, not by what a page draws."""
+"""What operators change of cameras. What is allowed is decided here, not by what a page draws."""
 
 from typing import Any
 
 import sqlalchemy as sa
 
 from contracts import audits, cameras, store
-from contracts.database import write_transaction
 from contracts.encryption import find_secret_key
 from contracts.sources import parse_source
+from dashboard.changes import commit
 from dashboard.identity import OPERATOR, require
 from dashboard.services import open_services
-
-# A visitor waits for it.
-_RETRY_S = 3.0
 
 
 def add_camera(
@@ -42,7 +39,7 @@ def add_camera(
         audits.record_change(connection, visitor.name, "camera.add", stream_id, **settings)
         return cameras.add_stream(connection, key, stream_id=stream_id, source=source, **settings)
 
-    return write_transaction(services.engine, write, _RETRY_S)
+    return commit(write)
 
 
 def change_camera(
@@ -69,7 +66,7 @@ def change_camera(
         )
         return cameras.change_stream(connection, key, stream_id, source=source, **settings)
 
-    return write_transaction(services.engine, write, _RETRY_S)
+    return commit(write)
 
 
 def set_camera_enabled(stream_id: str, enabled: bool) -> store.Row:
@@ -84,10 +81,12 @@ def set_camera_enabled(stream_id: str, enabled: bool) -> store.Row:
     key = find_secret_key(services.settings)
 
     def write(connection: sa.Connection) -> store.Row:
-        audits.record_change(connection, visitor.name, "camera.enable" if enabled else "camera.disable", stream_id)
-        return cameras.change_stream(connection, key, stream_id, enabled=enabled)
+        stream = cameras.change_stream(connection, key, stream_id, enabled=enabled)
+        action = "camera.enable" if enabled else "camera.disable"
+        audits.record_change(connection, visitor.name, action, stream_id, name=stream["name"])
+        return stream
 
-    return write_transaction(services.engine, write, _RETRY_S)
+    return commit(write)
 
 
 def remove_camera(stream_id: str) -> None:
@@ -95,12 +94,14 @@ def remove_camera(stream_id: str) -> None:
 
     Raises:
         NotAllowedError: the visitor is no operator.
+        UsageError: the camera is gone.
         ServiceError: the database is out of reach.
     """
     visitor = require(OPERATOR)
 
     def write(connection: sa.Connection) -> None:
-        audits.record_change(connection, visitor.name, "camera.remove", stream_id)
+        stream = cameras.read_stream(connection, stream_id)
+        audits.record_change(connection, visitor.name, "camera.remove", stream_id, name=stream["name"])
         cameras.remove_stream(connection, stream_id)
 
-    write_transaction(open_services().engine, write, _RETRY_S)
+    commit(write)
