@@ -7,12 +7,16 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import redis
 import sqlalchemy as sa
 
 from contracts.database import migrate, open_database
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
 
 SHARED = Path(__file__).parent.parent.parent / "shared"
 RunEmotrace = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -127,6 +131,31 @@ def environment(tmp_path: Path, valkey_url: str) -> dict[str, str]:
     """An environment in which ``emotrace`` uses a data directory of the test's own and the tests' Valkey."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("EMOTRACE_")}
     return {**kept, "EMOTRACE_DATA_DIR": str(tmp_path / "data"), "EMOTRACE_REDIS_URL": valkey_url, "COLUMNS": "160"}
+
+
+@pytest.fixture
+def data_url(tmp_path: Path) -> str:
+    """The URL of the database that commands use in ``environment`` unless told otherwise."""
+    (tmp_path / "data").mkdir(exist_ok=True)
+    return f"sqlite:///{tmp_path / 'data' / 'emotrace.db'}"
+
+
+@pytest.fixture
+def dashboard(tmp_path: Path, environment: dict[str, str], data_url: str) -> Iterator[str]:
+    """The address of ``emotrace dashboard``, run as a user runs it."""
+    from dashboard_process import run_dashboard
+
+    with run_dashboard(tmp_path, environment, data_url) as address:
+        yield address
+
+
+@pytest.fixture
+def page() -> Iterator["Page"]:
+    """A page of a real browser."""
+    from browsing import open_browser
+
+    with open_browser() as page:
+        yield page
 
 
 @pytest.fixture

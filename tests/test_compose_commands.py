@@ -20,8 +20,8 @@ from typing import Any
 import psutil
 import pytest
 import sqlalchemy as sa
+from compose_file import SERVICES, fill_in, start_valkey
 from cryptography.fernet import Fernet
-from test_compose import SERVICES, fill_in, start_valkey
 
 from contracts.database import open_database
 

@@ -10,24 +10,26 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from dashboard_pages import list_texts, open_app
-from streamlit.testing.v1 import AppTest
-from timeline_rows import TICKS_PER_S, add_coverage, add_track, make_probabilities, make_session
+from charted_points import make_points
+from dashboard_pages import HOSTILE, list_texts, open_app, read_table
+from timeline_rows import (
+    PROBABILITIES,
+    TICKS,
+    TICKS_PER_S,
+    add_coverage,
+    add_track,
+    make_camera,
+    make_probabilities,
+    make_recording,
+    make_session,
+)
 
 from contracts.emotions import COLOURS, EMOTIONS
-from contracts.schema import clock_anchors, sessions, sources, tracks
 from dashboard import charts, exports, texts
 from dashboard.panels import Panel, make_panel
 from dashboard.theme import DARK, LIGHT
 from dashboard.viewing import View
 from reports.series import Gap
-
-TICKS = np.arange(0, 60_000, 100, dtype=np.int64)
-PROBABILITIES = make_probabilities(len(TICKS), seed=3)
-HOSTILE = (
-    "<script>document.title='hacked'</script><img src=x onerror=\"document.title='hacked'\"> **bold** "
-    "[link](javascript:0) :red[x] $x^2$ `code` 🎬 '; DROP TABLE sessions; -- " + "x" * 10_000
-)
 
 
 @pytest.fixture
@@ -38,28 +40,10 @@ def url(sqlite_engine: sa.Engine) -> str:
 @pytest.fixture
 def recording(sqlite_engine: sa.Engine) -> dict[str, Any]:
     with sqlite_engine.begin() as connection:
-        session = make_session(connection, duration_s=60.0)
-        add_track(connection, session["session_id"], 1, TICKS, PROBABILITIES)
-        add_track(connection, session["session_id"], 2, TICKS[:50], PROBABILITIES[:50])
+        session = make_recording(connection)
         stretches = [(0.0, 29.9, "analysed", 300), (60.0, 60.0, "analysed", 1)]
         add_coverage(connection, session["session_id"], stretches)
     return session
-
-
-def read_table(app: AppTest) -> pd.DataFrame:
-    return app.dataframe[-1].value
-
-
-def make_points(times_s: Any, probabilities: Any) -> list[dict[str, Any]]:
-    values = np.column_stack([probabilities, np.zeros(len(probabilities))])
-    return [
-        {
-            "time_s": at, "first_s": at, "last_s": at, "num_faces": 1, "num_uncertain": int(row[:7].max() < 0.5),
-            **{f"{name}{end}": value for name, value in zip((*EMOTIONS, "valence"), row, strict=True)
-               for end in ("", "_min", "_max")},
-        }
-        for at, row in zip(times_s, values, strict=True)
-    ]  # fmt: skip
 
 
 def test_an_empty_database_says_how_to_begin(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
@@ -137,28 +121,6 @@ def test_a_hostile_name_breaks_no_page(monkeypatch: pytest.MonkeyPatch, url: str
     app = open_app(monkeypatch, url)
     assert len(read_table(app)) == 20
     assert "<script>" not in list_texts(app).replace("\\<", "")
-
-
-def make_camera(connection: sa.Connection, now: float) -> str:
-    """Store a camera with a session of five minutes that ended a minute ago; its clock runs 1 percent slow."""
-    session = make_session(connection, name="to be a camera")
-    session_id = session["session_id"]
-    begin_at = now - 360
-    connection.execute(
-        sa.update(sources).where(sources.c.source_id == session["source_id"]).values(kind="camera", name="Gate")
-    )
-    connection.execute(
-        sa.update(sessions)
-        .where(sessions.c.session_id == session_id)
-        .values(started_at=begin_at, ended_at=begin_at + 303, end_reason="timeout", epoch=1)
-    )
-    ticks = np.arange(0, 300_000, 1000, dtype=np.int64)
-    add_track(connection, session_id, 1, ticks, make_probabilities(len(ticks)))
-    anchors = [{"session_id": session_id, "pts": 500, "wall_s": begin_at}]
-    anchors += [{"session_id": session_id, "pts": 300_500, "wall_s": begin_at + 303}]
-    connection.execute(sa.insert(clock_anchors), anchors)
-    assert connection.execute(sa.select(tracks)).first() is not None
-    return str(session["source_id"])
 
 
 def test_a_camera_s_times_are_the_wall_s(monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine) -> None:

@@ -5,9 +5,8 @@ import time
 import numpy as np
 import pytest
 import sqlalchemy as sa
-from dashboard_pages import list_texts, open_app
-from test_dashboard import PROBABILITIES, TICKS, make_camera, read_table
-from timeline_rows import add_track, make_probabilities, make_session
+from dashboard_pages import list_texts, open_app, read_table
+from timeline_rows import PROBABILITIES, TICKS, add_track, make_camera, make_probabilities, make_session
 
 from contracts import markers, store
 from contracts.schema import sessions

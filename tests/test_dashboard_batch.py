@@ -12,10 +12,9 @@ import pytest
 import redis
 import sqlalchemy as sa
 import streamlit as st
-from dashboard_pages import list_texts, open_app, press
+from dashboard_pages import find_redis_url, list_texts, open_app, press
 from make_videos import write_video
 from rq import Queue
-from test_dashboard_operators import _find_url
 from web_server import ask, run_server
 
 from contracts import audits, batches, jobs, parts, store
@@ -41,7 +40,7 @@ HOSTILE = "<img src=x onerror=alert(1)> :red[**bold**] '; DROP TABLE sessions; -
 def url(sqlite_engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, valkey: redis.Redis) -> str:
     monkeypatch.setenv("EMOTRACE_DATA_DIR", str(tmp_path / "data"))
     monkeypatch.setenv("EMOTRACE_DATABASE_URL", str(sqlite_engine.url))
-    monkeypatch.setenv("EMOTRACE_REDIS_URL", _find_url(valkey.connection_pool.connection_kwargs))
+    monkeypatch.setenv("EMOTRACE_REDIS_URL", find_redis_url(valkey.connection_pool.connection_kwargs))
     st.cache_resource.clear()
     st.cache_data.clear()
     return str(sqlite_engine.url)

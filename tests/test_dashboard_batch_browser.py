@@ -5,21 +5,22 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
-import test_dashboard_browser as browser
+from browsing import CHART, needs_chromium
+from playwright.sync_api import Page
 from timeline_rows import add_track, make_probabilities, make_session
 
 from contracts.database import migrate, open_database
 
-sync_api, database_url, dashboard, page = browser.sync_api, browser.database_url, browser.dashboard, browser.page
-pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="Chromium is not at hand")
+pytestmark = needs_chromium
 
 
 @pytest.fixture
-def ingest(environment: dict[str, str], database_url: str, tmp_path: Path) -> Iterator[None]:
+def ingest(environment: dict[str, str], data_url: str, tmp_path: Path) -> Iterator[None]:
     """An ingest host of one camera, one part and the worker for checks."""
     command = [sys.executable, "-P", "-m", "cli.main", "ingest", "--capacity", "1", "--parts", "1"]
-    variables = {**environment, "EMOTRACE_DATABASE_URL": database_url}
+    variables = {**environment, "EMOTRACE_DATABASE_URL": data_url}
     with subprocess.Popen(command, env=variables, cwd=tmp_path, stderr=subprocess.DEVNULL) as process:
         try:
             yield
@@ -28,13 +29,13 @@ def ingest(environment: dict[str, str], database_url: str, tmp_path: Path) -> It
 
 
 def test_a_recording_is_dropped_read_and_opened_with_its_video(
-    dashboard: str, database_url: str, ingest: None, page: "sync_api.Page", carphone: Path, tmp_path: Path
+    dashboard: str, data_url: str, ingest: None, page: Page, carphone: Path, tmp_path: Path
 ) -> None:
-    engine = open_database(database_url)
+    engine = open_database(data_url)
     migrate(engine)
     with engine.begin() as connection:
         session = make_session(connection, name="another.mp4")
-        ticks = browser.pd.RangeIndex(0, 2000, 100).to_numpy()
+        ticks = pd.RangeIndex(0, 2000, 100).to_numpy()
         add_track(connection, session["session_id"], 1, ticks, make_probabilities(len(ticks)))
     engine.dispose()
     program = tmp_path / "<b>holiday<b>.mp4"
@@ -42,7 +43,7 @@ def test_a_recording_is_dropped_read_and_opened_with_its_video(
     empty = tmp_path / "empty.mp4"
     empty.touch()
     page.goto(dashboard)
-    page.wait_for_selector(browser.CHART)
+    page.wait_for_selector(CHART)
     page.get_by_role("link", name="Batch").click()
     page.locator(".zone input").set_input_files([program, empty, carphone])
     page.get_by_text("The file is empty (0 bytes)").wait_for()

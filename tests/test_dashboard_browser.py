@@ -1,18 +1,15 @@
 """A real browser: an analyst opens a recording that the command analysed, looks closer, and exports what is shown."""
 
-import io
-import os
 import re
-import shutil
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 
 import pandas as pd
 import pytest
 import sqlalchemy as sa
+from browsing import CHART, download, keep_picture, needs_chromium, read_download
 from conftest import RunEmotrace
-from dashboard_process import run_dashboard
+from playwright.sync_api import Page
 from timeline_rows import add_track, make_probabilities, make_session
 
 from contracts import audits, markers
@@ -21,56 +18,11 @@ from contracts.database import open_database, read_transaction
 from contracts.emotions import EMOTIONS
 from contracts.schema import emotions
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not at hand")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not at hand")
-CHART = ".js-plotly-plot .main-svg"
+pytestmark = needs_chromium
 HOSTILE = "<img src=x onerror=\"document.title='hacked'\"> **bold** 🎬 '; DROP TABLE sessions; -- " + "x" * 10_000
 
 
-@pytest.fixture
-def database_url(tmp_path: Path) -> str:
-    return f"sqlite:///{tmp_path / 'data' / 'emotrace.db'}"
-
-
-@pytest.fixture
-def dashboard(tmp_path: Path, environment: dict[str, str], database_url: str) -> Iterator[str]:
-    """The address of ``emotrace dashboard``, run as a user runs it."""
-    (tmp_path / "data").mkdir(exist_ok=True)
-    with run_dashboard(tmp_path, environment, database_url) as address:
-        yield address
-
-
-@pytest.fixture
-def page() -> Iterator["sync_api.Page"]:
-    with sync_api.sync_playwright() as playwright:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sandbox)
-        page = browser.new_page(viewport={"width": 1280, "height": 1000})
-        page.set_default_timeout(60_000)
-        yield page
-        browser.close()
-
-
-def download(page: "sync_api.Page", label: str) -> Path:
-    """Press a button until its file comes: one that is pressed while the page is drawn anew gives none."""
-    for _ in range(5):
-        # A button that is being drawn anew still asks for what stood there before.
-        page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
-        try:
-            with page.expect_download(timeout=15_000) as expected:
-                page.get_by_role("button", name=label).click()
-            return Path(expected.value.path())
-        except sync_api.TimeoutError:
-            continue
-    raise AssertionError(f"{label} gives no file")
-
-
-def read_download(page: "sync_api.Page", label: str) -> pd.DataFrame:
-    return pd.read_csv(io.BytesIO(download(page, label).read_bytes()))
-
-
-def check_report(page: "sync_api.Page", models: list[str], stored: pd.DataFrame) -> None:
+def check_report(page: Page, models: list[str], stored: pd.DataFrame) -> None:
     """The report of what is shown is one file: opened from the disk it shows its picture, and fetches nothing."""
     downloaded = download(page, "Report")
     path = downloaded.rename(downloaded.with_suffix(".html"))
@@ -84,24 +36,23 @@ def check_report(page: "sync_api.Page", models: list[str], stored: pd.DataFrame)
     text = report.inner_text("body")
     assert models[0] in text and f"{stored['happy'].mean():.1%}" in text
     assert all(url.startswith(("file:", "data:")) for url in asked)
-    if folder := os.environ.get("EMOTRACE_SHOTS"):
-        report.screenshot(path=f"{folder}/report.png", full_page=True)
+    keep_picture(report, "report")
     report.close()
 
 
 def test_an_analyst_opens_a_recording_looks_closer_and_exports_it(
-    run_emotrace: RunEmotrace, carphone: Path, dashboard: str, database_url: str, page: "sync_api.Page"
+    run_emotrace: RunEmotrace, carphone: Path, dashboard: str, data_url: str, page: Page
 ) -> None:
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url))
-    done = run_emotrace("analyze", carphone, "--database", database_url)
+    done = run_emotrace("analyze", carphone, "--database", data_url)
     assert done.returncode == 0, done.stderr
     page.goto(dashboard)
     page.wait_for_selector(CHART)
     page.wait_for_selector(".emotrace-cursor", state="attached")  # the player stands beside it
     shown = page.get_by_role("combobox", name="Source").first.input_value()
     assert shown == "carphone_pristine.mp4 (recording)"
-    engine = open_database(database_url)
+    engine = open_database(data_url)
     with read_transaction(engine) as connection:
         query = sa.select(emotions).order_by(emotions.c.track_id, emotions.c.pts)
         stored = pd.DataFrame([dict(row) for row in connection.execute(query).mappings()])
@@ -134,7 +85,7 @@ def test_an_analyst_opens_a_recording_looks_closer_and_exports_it(
     page.locator("h1").click()
     page.keyboard.press("a")
     page.wait_for_function("document.body.innerText.includes('0.00 s to')")
-    engine = open_database(database_url)
+    engine = open_database(data_url)
     with read_transaction(engine) as connection:
         assert [row["action"] for row in list_changes(connection)] == ["table.export", "report.make", "table.export"]
     engine.dispose()
@@ -142,8 +93,8 @@ def test_an_analyst_opens_a_recording_looks_closer_and_exports_it(
     assert {url.split("/")[2] for url in asked if url.startswith("http")} == {dashboard.split("/")[2]}
 
 
-def test_a_hostile_name_is_text_in_a_browser(dashboard: str, database_url: str, page: "sync_api.Page") -> None:
-    engine = open_database(database_url)
+def test_a_hostile_name_is_text_in_a_browser(dashboard: str, data_url: str, page: Page) -> None:
+    engine = open_database(data_url)
     with engine.begin() as connection:
         session = make_session(connection, name=HOSTILE)
         ticks = pd.RangeIndex(0, 2000, 100).to_numpy()
@@ -156,8 +107,8 @@ def test_a_hostile_name_is_text_in_a_browser(dashboard: str, database_url: str, 
         assert page.title() != "hacked"
 
 
-def test_an_analyst_marks_a_span_and_names_a_face(dashboard: str, database_url: str, page: "sync_api.Page") -> None:
-    engine = open_database(database_url)
+def test_an_analyst_marks_a_span_and_names_a_face(dashboard: str, data_url: str, page: Page) -> None:
+    engine = open_database(data_url)
     with engine.begin() as connection:
         session = make_session(connection, duration_s=10.0)
         ticks = pd.RangeIndex(0, 10_000, 100).to_numpy()
@@ -200,7 +151,7 @@ def test_an_analyst_marks_a_span_and_names_a_face(dashboard: str, database_url: 
     engine.dispose()
 
 
-def test_a_link_opens_any_page_at_first(dashboard: str, page: "sync_api.Page") -> None:
+def test_a_link_opens_any_page_at_first(dashboard: str, page: Page) -> None:
     page.goto(f"{dashboard}/cameras")
     page.get_by_text("There are no cameras yet").wait_for()
     page.get_by_role("link", name="Timeline").wait_for()

@@ -13,9 +13,8 @@ import pytest
 import redis
 import sqlalchemy as sa
 import streamlit as st
-from dashboard_pages import list_texts, open_app
+from dashboard_pages import SECRET, fill_in, find_redis_url, list_texts, open_app
 from rq import Queue
-from test_dashboard_operators import SECRET, _find_url, fill_in
 
 from contracts import audits, cameras, jobs
 from contracts.camera_tests import ask_for_test, take_test, wait_for_answer
@@ -34,7 +33,7 @@ URL = f"rtsp://operator:{SECRET}@127.0.0.1:1/stream"
 @pytest.fixture
 def url(sqlite_engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, valkey: redis.Redis) -> str:
     monkeypatch.setenv("EMOTRACE_DATA_DIR", str(tmp_path))
-    monkeypatch.setenv("EMOTRACE_REDIS_URL", _find_url(valkey.connection_pool.connection_kwargs))
+    monkeypatch.setenv("EMOTRACE_REDIS_URL", find_redis_url(valkey.connection_pool.connection_kwargs))
     monkeypatch.setenv("EMOTRACE_CAMERA_OPEN_TIMEOUT_S", "5")
     st.cache_resource.clear()
     return str(sqlite_engine.url)

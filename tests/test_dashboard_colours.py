@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pandas as pd
 import pytest
-from test_dashboard import PROBABILITIES, make_points
+from charted_points import make_points
+from timeline_rows import PROBABILITIES
 
 from contracts import markers
 from contracts.emotions import COLOURS, EMOTIONS, INKS, PALE

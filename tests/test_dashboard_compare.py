@@ -7,10 +7,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from dashboard_pages import list_texts, open_app
+from dashboard_pages import HOSTILE, list_texts, open_app
 from scipy import stats
-from test_dashboard import HOSTILE, make_camera
-from timeline_rows import add_track, make_probabilities, make_session
+from timeline_rows import add_track, make_camera, make_probabilities, make_session
 
 from contracts import markers, store
 from contracts.emotions import EMOTIONS

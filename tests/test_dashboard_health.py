@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import redis
 import sqlalchemy as sa
+from crop_sequences import make_sequence
 from dashboard_pages import list_texts, open_app
-from test_messages import make_sequence
-from test_store import CARD
+from stored_rows import CARD
 
 from contracts import audits, history, store
 from contracts.database import read_transaction

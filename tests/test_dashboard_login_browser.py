@@ -1,34 +1,20 @@
 """A real browser: somebody follows a link, logs in, and is where the link leads; and out again."""
 
-import os
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from browsing import needs_chromium
 from dashboard_process import find_port, run_dashboard
 from oidc_provider import run_provider
+from playwright.sync_api import Page
 
 from contracts import password_hashes, users
 from contracts.database import migrate, open_database
 from contracts.store import make_uuid7
 from contracts.users import ADMIN, VIEWER
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not at hand")
-CHROMIUM = shutil.which("chromium")
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not at hand")
+pytestmark = needs_chromium
 PASSWORD, NEW_PASSWORD = "correct horse battery", "another staple"
-
-
-@pytest.fixture
-def page() -> Iterator["sync_api.Page"]:
-    with sync_api.sync_playwright() as playwright:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sandbox)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(60_000)
-        yield page
-        browser.close()
 
 
 @pytest.fixture
@@ -46,18 +32,18 @@ def accounts(tmp_path: Path) -> str:
     return url
 
 
-def log_in(page: "sync_api.Page", name: str, password: str = PASSWORD) -> None:
+def log_in(page: Page, name: str, password: str = PASSWORD) -> None:
     page.get_by_label("Name").fill(name)
     page.get_by_label("Password").fill(password)
     page.keyboard.press("Enter")
 
 
-def list_pages(page: "sync_api.Page") -> set[str]:
+def list_pages(page: Page) -> set[str]:
     return set(page.get_by_test_id("stSidebarNavLink").all_inner_texts())
 
 
 def test_a_link_survives_the_login_and_the_login_a_reload(
-    tmp_path: Path, environment: dict[str, str], accounts: str, page: "sync_api.Page"
+    tmp_path: Path, environment: dict[str, str], accounts: str, page: Page
 ) -> None:
     with run_dashboard(tmp_path, environment, accounts) as address:
         asked: list[str] = []
@@ -104,7 +90,7 @@ def test_a_link_survives_the_login_and_the_login_a_reload(
 
 
 def test_openid_connect_leads_to_where_the_link_did(
-    tmp_path: Path, environment: dict[str, str], accounts: str, page: "sync_api.Page"
+    tmp_path: Path, environment: dict[str, str], accounts: str, page: Page
 ) -> None:
     port = find_port()
     with run_provider() as provider:

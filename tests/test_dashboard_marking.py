@@ -4,14 +4,12 @@ import io
 import time
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from dashboard_pages import list_texts, open_app, press
+from dashboard_pages import HOSTILE, list_texts, open_app, press
 from streamlit.testing.v1 import AppTest
-from test_dashboard import HOSTILE, make_camera
-from timeline_rows import add_track, make_probabilities, make_session
+from timeline_rows import PROBABILITIES, TICKS, make_camera, make_recording
 
 from contracts import audits, markers, store
 from contracts.database import read_transaction
@@ -26,9 +24,6 @@ from dashboard.panels import make_panel
 from dashboard.scopes import Scope
 from dashboard.theme import LIGHT
 
-TICKS = np.arange(0, 60_000, 100, dtype=np.int64)
-PROBABILITIES = make_probabilities(len(TICKS), seed=3)
-
 
 @pytest.fixture
 def url(sqlite_engine: sa.Engine) -> str:
@@ -38,10 +33,7 @@ def url(sqlite_engine: sa.Engine) -> str:
 @pytest.fixture
 def recording(sqlite_engine: sa.Engine) -> dict[str, Any]:
     with sqlite_engine.begin() as connection:
-        session = make_session(connection, duration_s=60.0)
-        add_track(connection, session["session_id"], 1, TICKS, PROBABILITIES)
-        add_track(connection, session["session_id"], 2, TICKS[:50], PROBABILITIES[:50])
-    return session
+        return make_recording(connection)
 
 
 def list_markers(engine: sa.Engine, session: dict[str, Any]) -> list[store.Row]:

@@ -10,16 +10,16 @@ from urllib.parse import urlsplit
 
 import pytest
 import sqlalchemy as sa
-import test_dashboard_browser as browser
+from browsing import needs_chromium, wait_until_drawn
 from dashboard_process import find_port, wait_for_answer
 from make_videos import read_pictures
+from playwright.sync_api import Page
 from rtsp_server import Act, encode_clip, run_camera
 
 from contracts.database import open_database, read_transaction
 from contracts.schema import audits, emotions, streams
 
-sync_api, page = browser.sync_api, browser.page
-pytestmark = pytest.mark.skipif(browser.CHROMIUM is None, reason="Chromium is not at hand")
+pytestmark = needs_chromium
 PASSWORD = "s3cr3t-passw0rd"
 
 
@@ -38,7 +38,7 @@ def everything(environment: dict[str, str], tmp_path: Path) -> Iterator[str]:
 
 
 def test_an_operator_adds_a_camera_sees_it_live_and_disables_it(
-    everything: str, environment: dict[str, str], page: "sync_api.Page", carphone: Path
+    everything: str, environment: dict[str, str], page: Page, carphone: Path
 ) -> None:
     pictures = read_pictures(carphone, limit=40)
     clip = encode_clip(40, 176, 144, picture=lambda index: pictures[index])
@@ -50,6 +50,7 @@ def test_an_operator_adds_a_camera_sees_it_live_and_disables_it(
         page.get_by_role("button", name="Add", exact=True).click()
         page.get_by_text("Added Gate").wait_for()
         begin_s = time.monotonic()
+        wait_until_drawn(page)
         assert PASSWORD not in page.content()
         page.get_by_role("link", name="Wall").click()
         page.get_by_text("1 of 1").wait_for()

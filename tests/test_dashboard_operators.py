@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import redis
 import sqlalchemy as sa
-from dashboard_pages import list_texts, open_app, press
+from dashboard_pages import SECRET, fill_in, find_redis_url, list_texts, open_app, press
 from streamlit.testing.v1 import AppTest
 
 from contracts import cameras, leases, store
@@ -19,7 +19,6 @@ from contracts.sources import parse_source
 from contracts.stream_state import BACKING_OFF, LIVE, StreamState, publish_state
 from contracts.worker_state import WorkerState, publish_worker_state
 
-SECRET = "s3cr3t-passw0rd"
 URL = f"rtsp://operator:{SECRET}@192.0.2.7/stream"
 
 
@@ -27,20 +26,8 @@ URL = f"rtsp://operator:{SECRET}@192.0.2.7/stream"
 def url(sqlite_engine: sa.Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, valkey: redis.Redis) -> str:
     monkeypatch.setenv("EMOTRACE_DATA_DIR", str(tmp_path))
     port = valkey.connection_pool.connection_kwargs
-    monkeypatch.setenv("EMOTRACE_REDIS_URL", _find_url(port))
+    monkeypatch.setenv("EMOTRACE_REDIS_URL", find_redis_url(port))
     return str(sqlite_engine.url)
-
-
-def _find_url(arguments: dict[str, Any]) -> str:
-    if "path" in arguments:
-        return f"unix://{arguments['path']}"
-    return f"redis://{arguments.get('host', 'localhost')}:{arguments.get('port', 6379)}"
-
-
-def fill_in(app: AppTest, button: str, **values: str) -> AppTest:
-    for label, value in values.items():
-        next(one for one in reversed(app.text_input) if one.label == label.replace("_", " ")).set_value(value)
-    return press(app, button)
 
 
 def list_streams(engine: sa.Engine) -> list[store.Row]:

@@ -11,15 +11,17 @@ import numpy as np
 import pytest
 import sqlalchemy as sa
 import streamlit as st
-import test_dashboard_browser as browser
+from browsing import CHART, needs_chromium
 from conftest import RunEmotrace
 from dashboard_pages import list_texts, open_app
 from make_videos import write_video
+from playwright.sync_api import Page, expect
 from timeline_rows import add_track, make_probabilities, make_session
 from web_server import ask, run_server
 
 from contracts import store
 from contracts.database import open_database, read_transaction
+from contracts.emotions import EMOTIONS
 from contracts.errors import SourceError
 from contracts.playback import find_playable
 from contracts.schema import emotions
@@ -30,7 +32,6 @@ from dashboard.recording_routes import ROUTES
 
 FACTS = {"container": "mov,mp4,m4a,3gp,3g2,mj2", "codec": "h264", "width": 176, "height": 144, "duration_s": 4.0}
 SOMEBODY = Visitor("somebody", VIEWER)
-sync_api, database_url, dashboard, page = browser.sync_api, browser.database_url, browser.dashboard, browser.page
 
 
 def record(engine: sa.Engine, path: Path, facts: dict[str, Any] = FACTS) -> str:
@@ -78,7 +79,7 @@ def test_the_faces_of_a_stretch_are_those_of_the_database(
     with read_transaction(sqlite_engine) as connection:
         row = connection.execute(sa.select(emotions).where(emotions.c.frame_index == 1000)).mappings().one()
     assert faces[0][1:6] == [1, 0, 0, 50, 60]
-    assert faces[0][6:] == pytest.approx([row[name] for name in browser.EMOTIONS], abs=1e-3)
+    assert faces[0][6:] == pytest.approx([row[name] for name in EMOTIONS], abs=1e-3)
     for wrong in ("", "?start=a&end=2", "?start=nan&end=nan", "?start=-1&end=1", "?start=0&end=1e9", "?start=2&end=1"):
         assert ask(f"{link}/faces{wrong}")[0] == 400
 
@@ -131,18 +132,18 @@ def test_the_page_tells_the_reason_and_shows_the_timeline(
     assert len(app.get("plotly_chart")) == 1
 
 
-@pytest.mark.skipif(browser.CHROMIUM is None, reason="Chromium is not at hand")
+@needs_chromium
 def test_the_player_and_the_chart_show_the_same_moment(
-    run_emotrace: RunEmotrace, carphone: Path, dashboard: str, database_url: str, page: "sync_api.Page", tmp_path: Path
+    run_emotrace: RunEmotrace, carphone: Path, dashboard: str, data_url: str, page: Page, tmp_path: Path
 ) -> None:
     problems: list[str] = []
     page.on("pageerror", lambda error: problems.append(str(error)))
-    assert run_emotrace("analyze", carphone, "--database", database_url).returncode == 0
+    assert run_emotrace("analyze", carphone, "--database", data_url).returncode == 0
     page.goto(dashboard)
-    page.wait_for_selector(browser.CHART)
+    page.wait_for_selector(CHART)
     page.wait_for_function("document.querySelector('.emotrace-cursor') !== null")
     video = page.locator("video")
-    sync_api.expect(video).to_have_js_property("videoHeight", 144, timeout=60_000)
+    expect(video).to_have_js_property("videoHeight", 144, timeout=60_000)
 
     # A click on the chart seeks the video, wherever it is.
     axis = "document.querySelector('.js-plotly-plot')._fullLayout.xaxis"
@@ -158,12 +159,12 @@ def test_the_player_and_the_chart_show_the_same_moment(
     assert line is not None and line["x"] + 1 == pytest.approx(box["x"] + left + 0.5 * width, abs=3)
 
     # The face of that moment is drawn over the picture, and said in words.
-    engine = open_database(database_url)
+    engine = open_database(data_url)
     with read_transaction(engine) as connection:
         query = sa.select(emotions).where(emotions.c.time_s <= middle).order_by(emotions.c.time_s.desc()).limit(1)
         row = connection.execute(query).mappings().one()
     engine.dispose()
-    label = max(browser.EMOTIONS, key=lambda name: row[name])
+    label = max(EMOTIONS, key=lambda name: row[name])
     page.get_by_text(f"Face {row['track_id']}: {label}").wait_for()
     is_drawn = "one => one.getContext('2d').getImageData(0, 0, one.width, one.height).data.some(value => value)"
     assert page.locator(".screen canvas").evaluate(is_drawn)
@@ -184,11 +185,11 @@ def test_the_player_and_the_chart_show_the_same_moment(
     # Of a recording that this browser cannot play, the page says so and shows the timeline.
     hevc = tmp_path / "other.mp4"
     write_video(hevc, range(0, 4000, 40), codec="libx265", options={"x265-params": "log-level=none"})
-    engine = open_database(database_url)
+    engine = open_database(data_url)
     session_id = record(engine, hevc, {**FACTS, "codec": "hevc"})
     with read_transaction(engine) as connection:
         source_id = store.read_session(connection, session_id)["source_id"]
     engine.dispose()
     page.goto(f"{dashboard}/?source={source_id}&session={session_id}")
-    page.wait_for_selector(browser.CHART)
+    page.wait_for_selector(CHART)
     page.get_by_text("This browser cannot play the recording's hevc video").wait_for()

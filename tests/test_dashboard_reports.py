@@ -12,10 +12,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from dashboard_pages import open_app
+from charted_points import make_points
+from dashboard_pages import HOSTILE, open_app
 from matplotlib.image import imread
-from test_dashboard import HOSTILE, make_camera, make_points
-from timeline_rows import add_coverage, add_track, make_probabilities, make_session
+from timeline_rows import add_coverage, add_track, make_camera, make_probabilities, make_session
 
 from contracts import audits
 from contracts.database import read_transaction

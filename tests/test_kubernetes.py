@@ -10,7 +10,7 @@ import jsonschema
 import kubernetes_validate
 import pytest
 import yaml
-from test_compose import COMPOSE, check_command
+from compose_file import COMPOSE, check_command
 
 from contracts.settings import Settings
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from crop_sequences import make_sequence
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,25 +15,6 @@ from contracts.errors import MessageError, NewerMessageError
 from contracts.messages import VERSION, CropSequence, decode, encode
 
 GOLDEN = json.loads((Path(__file__).parent.parent / "docs" / "golden" / "messages.json").read_text())
-
-
-def make_sequence(**changes: Any) -> CropSequence:
-    fields: dict[str, Any] = {
-        "session_id": "01900000-0000-7000-8000-000000000001",
-        "track_id": 1,
-        "model_id": "model-12345678",
-        "store_from": 0,
-        "store_to": 2,
-        "pts": (0, 3, 6),
-        "times_s": (0.0, 0.1, 0.2),
-        "frame_indices": (0, 1, 2),
-        "boxes": ((0.0, 0.0, 9.0, 9.0),) * 3,
-        "detection_scores": (0.9, 0.8, 0.7),
-        "qualities": (0.5, 0.5, 0.5),
-        "shape": (3, 2, 2),
-        "crops": bytes(range(12)),
-    }
-    return CropSequence(**{**fields, **changes})
 
 
 def write_unchecked(sequence: CropSequence) -> bytes:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 import yaml
+from compose_file import COMPOSE
 from prometheus_client import REGISTRY
 from prometheus_client.registry import CollectorRegistry
-from test_compose import COMPOSE
 
 from contracts.metrics import FleetState, register_cameras, register_fleet
 

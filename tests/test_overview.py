@@ -2,7 +2,7 @@
 
 import redis
 import sqlalchemy as sa
-from test_messages import make_sequence
+from crop_sequences import make_sequence
 
 from contracts.lanes import LIVE, name_lane
 from contracts.overview import LaneOverview, read_overview

@@ -14,7 +14,7 @@ from uuid import UUID
 import pytest
 import sqlalchemy as sa
 from conftest import RunEmotrace
-from test_store import CARD, make_row
+from stored_rows import CARD, make_row
 
 from contracts import store
 from contracts.database import migrate, open_database

@@ -11,8 +11,8 @@ import pytest
 import redis
 import sqlalchemy as sa
 from conftest import RunEmotrace
-from test_messages import make_sequence
-from test_workers_loop import (
+from crop_sequences import make_sequence
+from worker_runs import (
     ALONE,
     SESSION,
     expect_pts,

@@ -7,7 +7,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
-from test_reports_sessions import (
+from reported_sessions import (
     TIME_BASE,
     find_carphone,
     make_probabilities,

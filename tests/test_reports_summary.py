@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_reports_sessions import CARD, make_probabilities, make_row, make_session, make_stretch, open_store
+from reported_sessions import CARD, make_probabilities, make_row, make_session, make_stretch, open_store
 
 from contracts import aliases, store
 from contracts.database import read_transaction

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pyarrow.parquet as parquet
 import pytest
-from test_reports_sessions import CARD, make_probabilities, make_row, make_session, open_store
+from reported_sessions import CARD, make_probabilities, make_row, make_session, open_store
 
 from contracts.database import read_transaction
 from contracts.emotions import EMOTIONS, compute_valence, find_label

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_reports_sessions import (
+from reported_sessions import (
     find_carphone,
     make_probabilities,
     make_row,

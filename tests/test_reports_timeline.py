@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 from matplotlib.image import imread
-from test_reports_sessions import make_probabilities, make_row, make_session, make_stretch, open_store
+from reported_sessions import make_probabilities, make_row, make_session, make_stretch, open_store
 
 from contracts import store
 from contracts.database import read_transaction

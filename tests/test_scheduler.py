@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import redis
 import sqlalchemy as sa
-from test_messages import make_sequence
-from test_store import CARD, make_row
+from crop_sequences import make_sequence
+from stored_rows import CARD, make_row
 
 from contracts import camera_sessions, store
 from contracts.database import read_transaction

@@ -15,42 +15,16 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from stored_rows import CARD, SESSION, make_row
 
 from contracts import ledger, store
 from contracts.completion import finish_session
 from contracts.database import check_migrated, migrate, open_database, read_transaction, write_transaction
-from contracts.emotions import EMOTIONS
 from contracts.errors import LedgerError, RowsRefusedError, ServiceError, UsageError
-from contracts.model_card import InputContract, ModelCard
 from contracts.schema import emotions, metadata
 from contracts.stream import CropStream
 
-SESSION = "01900000-0000-7000-8000-00000000000a"
 OTHER = "01900000-0000-7000-8000-00000000000b"
-CARD = ModelCard(
-    name="model",
-    labels=EMOTIONS,
-    input=InputContract(48, 1),
-    window_length=16,
-    temperature=1.0,
-    network={},
-    sha256="12345678" * 8,
-)
-
-
-def make_row(pts: int, track_id: int = 1, session_id: str = SESSION, **changes: Any) -> dict[str, Any]:
-    numbers = dict.fromkeys(("x1", "y1", "x2", "y2", "detection_score", "quality"), 0.5)
-    row = {
-        "session_id": session_id,
-        "track_id": track_id,
-        "pts": pts,
-        "frame_index": pts,
-        "time_s": pts / 10,
-        **numbers,
-        **dict.fromkeys(EMOTIONS, 1 / 7),
-        "model_id": CARD.model_id,
-    }
-    return {**row, **changes}
 
 
 def make_coverage(start_pts: int, state: str, num_frames: int, num_not_sampled: int = 0, num_faces: int = 0) -> Any:

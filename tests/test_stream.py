@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import redis
-from test_messages import make_sequence
+from crop_sequences import make_sequence
 from valkey_process import OwnValkey, run_own_valkey
 
 from contracts.errors import ServiceError

@@ -1,7 +1,5 @@
 """``emotrace watch``: one command from a source to its live picture in a browser."""
 
-import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -9,15 +7,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from browsing import keep_picture, needs_chromium, open_browser
 from conftest import RunEmotrace
+from playwright.sync_api import Error
 
 from cli.watch import name_source
 from contracts.database import open_database, read_transaction
 from contracts.schema import audits, emotions, streams
 from contracts.sources import parse_source
-
-sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not at hand")
-CHROMIUM = shutil.which("chromium")
 
 
 @pytest.mark.parametrize(
@@ -39,7 +36,7 @@ def test_a_source_that_is_not_at_hand_is_said_at_once(run_emotrace: RunEmotrace)
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not at hand")
+@needs_chromium
 def test_one_command_shows_a_source_live_and_leaves_nothing_running(
     environment: dict[str, str], tmp_path: Path, carphone: Path
 ) -> None:
@@ -68,16 +65,12 @@ def test_one_command_shows_a_source_live_and_leaves_nothing_running(
 
 def look_at(address: str) -> None:
     """Wait until a browser shows the picture with its face's box and label, and new pictures come."""
-    with sync_api.sync_playwright() as playwright:
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=sandbox)
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        page.set_default_timeout(90_000)
+    with open_browser() as page:
         for _ in range(100):
             try:
                 page.goto(address)
                 break
-            except sync_api.Error:
+            except Error:
                 page.wait_for_timeout(300)
         page.locator(".live .box .label", has_text="%").first.wait_for()
         picture = page.locator(".live img")
@@ -87,6 +80,4 @@ def look_at(address: str) -> None:
         page.wait_for_timeout(1000)
         assert picture.get_attribute("src") != first
         assert page.locator(".live .card .bar").count() == 7
-        if folder := os.environ.get("EMOTRACE_SHOTS"):
-            page.screenshot(path=f"{folder}/live.png", full_page=True)
-        browser.close()
+        keep_picture(page, "live")

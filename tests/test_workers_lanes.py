@@ -22,7 +22,8 @@ import sqlalchemy as sa
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from test_workers_loop import (
+from valkey_process import run_own_valkey
+from worker_runs import (
     SESSION,
     block_writes,
     expect_pts,
@@ -32,7 +33,6 @@ from test_workers_loop import (
     read_pts,
     record_session,
 )
-from valkey_process import run_own_valkey
 
 from contracts.database import migrate, open_database
 from contracts.lanes import BATCH, LIVE, name_lane

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from contracts import store
 from contracts.emotions import EMOTIONS
 from contracts.model_card import read_card
-from contracts.schema import emotions
+from contracts.schema import clock_anchors, emotions, sessions, sources, tracks
 
 TICKS_PER_S = 1000
 START_PTS = 500
@@ -76,3 +76,37 @@ def make_probabilities(number: int, seed: int = 0) -> NDArray[np.float64]:
     walk = np.cumsum(rng.normal(scale=0.35, size=(number, len(EMOTIONS))), axis=0)
     scores = np.exp(2.5 * np.sin(walk))
     return np.asarray(scores / scores.sum(axis=1, keepdims=True))
+
+
+TICKS = np.arange(0, 60_000, 100, dtype=np.int64)
+PROBABILITIES = make_probabilities(len(TICKS), seed=3)
+
+
+def make_camera(connection: sa.Connection, now: float) -> str:
+    """Store a camera with a session of five minutes that ended a minute ago; its clock runs 1 percent slow."""
+    session = make_session(connection, name="to be a camera")
+    session_id = session["session_id"]
+    begin_at = now - 360
+    connection.execute(
+        sa.update(sources).where(sources.c.source_id == session["source_id"]).values(kind="camera", name="Gate")
+    )
+    connection.execute(
+        sa.update(sessions)
+        .where(sessions.c.session_id == session_id)
+        .values(started_at=begin_at, ended_at=begin_at + 303, end_reason="timeout", epoch=1)
+    )
+    ticks = np.arange(0, 300_000, 1000, dtype=np.int64)
+    add_track(connection, session_id, 1, ticks, make_probabilities(len(ticks)))
+    anchors = [{"session_id": session_id, "pts": 500, "wall_s": begin_at}]
+    anchors += [{"session_id": session_id, "pts": 300_500, "wall_s": begin_at + 303}]
+    connection.execute(sa.insert(clock_anchors), anchors)
+    assert connection.execute(sa.select(tracks)).first() is not None
+    return str(session["source_id"])
+
+
+def make_recording(connection: sa.Connection) -> dict[str, Any]:
+    """Store a minute of a recording with one face throughout and another one in its first five seconds."""
+    session = make_session(connection, duration_s=60.0)
+    add_track(connection, session["session_id"], 1, TICKS, PROBABILITIES)
+    add_track(connection, session["session_id"], 2, TICKS[:50], PROBABILITIES[:50])
+    return session
