@@ -19,8 +19,8 @@ def show_test(stream_id: str | None, url: str, transport: str | None) -> None:
         st.success("The camera gives pictures.", icon=":material/videocam:")
         shown, told = st.columns(2)
         with shown:
-            alt = f"A picture of {to_line(result.findings.source)}"
-            st.image(result.jpeg, caption="Shown once, and stored nowhere.", alt=alt)
+            alt = f"The first picture of {to_line(result.findings.source)}"
+            st.image(result.jpeg, caption="The first picture: shown once, and stored nowhere.", alt=alt)
         with told:
             for fact in _tell(result.findings):
                 st.markdown(f"- {to_markdown(fact, 300)}")

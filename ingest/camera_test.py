@@ -33,7 +33,7 @@ _log = get_logger(__name__)
 def watch_camera(
     reader: CameraReader, source: str, seconds: float, detector: FaceDetector
 ) -> tuple[Findings, VideoImage]:
-    """Watch a camera for ``seconds`` from its first frame on; return what was found, and the last picture.
+    """Watch a camera for ``seconds`` from its first frame on; return what was found, and the first picture.
 
     ``source`` is how it is called in errors, without credentials.
 
@@ -58,8 +58,8 @@ def watch_camera(
                     if picture is None:
                         findings.first_frame_s = round(time.monotonic() - begin_s, 3)
                         findings.width, findings.height = image.width, image.height
-                        first_s = time_s
-                    picture, last_s = image, time_s
+                        picture, first_s = image, time_s
+                    last_s = time_s
                     findings.frames += 1
                     if time_s >= next_look_s:
                         next_look_s = time_s + 1 / _LOOKS_PER_S

@@ -14,6 +14,7 @@ import redis
 import sqlalchemy as sa
 import streamlit as st
 from dashboard_pages import SECRET, fill_in, find_redis_url, list_texts, open_app
+from make_videos import read_pictures
 from rq import Queue
 
 from contracts import audits, cameras, jobs
@@ -81,6 +82,9 @@ def test_what_a_camera_gives_is_read_once(url: str, valkey: redis.Redis, carphon
     assert result is not None and result.findings is not None
     picture = cv2.imdecode(np.frombuffer(result.jpeg, np.uint8), cv2.IMREAD_COLOR)
     assert picture is not None and picture.shape == (144, 176, 3)
+    shown = cv2.cvtColor(picture, cv2.COLOR_BGR2RGB).astype(float)
+    changes = [np.abs(shown - one).mean() for one in read_pictures(carphone, limit=60)]
+    assert int(np.argmin(changes)) == 0  # the first one
     assert (result.findings.codec, result.findings.most_faces) == ("h264", 1)
     assert wait_for_answer(valkey, test_id, 0) is None
     assert run_camera_test_job(test_id) == "too old"
