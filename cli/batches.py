@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -89,9 +90,15 @@ def find_videos(paths: Sequence[str]) -> list[Path]:
 def _submit_one(
     request: AnalyzeRequest, video: Path, batch_id: str, priority: str, part_s: float, services: Services
 ) -> dict[str, Any]:
+    rate = read_fps(request.fps or DEFAULT_FPS)
+
+    def write_audit(connection: sa.Connection, session_id: str) -> None:
+        details = {"batch_id": batch_id, "name": video.name, "fps": rate, "priority": priority}
+        audit.record(connection, "recording.submit", session_id, **details)
+
     planned = submit_recording(
         services.engine, services.client, services.settings.retry_s, video=video, batch_id=batch_id, priority=priority,
-        fps=read_fps(request.fps or DEFAULT_FPS), detector=request.detector, model=request.model, part_s=part_s,
+        fps=rate, detector=request.detector, model=request.model, part_s=part_s, write_audit=write_audit,
     )  # fmt: skip
     return {
         "session_id": planned.session_id,

@@ -3,6 +3,7 @@
 The command line does it itself; what is handed in on the dashboard is planned by an ingest worker, as a job.
 """
 
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -59,8 +60,11 @@ def submit_recording(
     detector: str | None = None,
     model: str | None = None,
     part_s: float = DEFAULT_PART_S,
+    write_audit: Callable[[sa.Connection, str], None] | None = None,
 ) -> Planned:
     """Plan a recording as one of a batch, and enqueue its parts; ``fps`` None analyses every frame.
+
+    ``write_audit`` writes who asked for it, with the new session's id, in the transaction that stores the session.
 
     Raises:
         SourceError: the file is not at hand, or no video that can be read.
@@ -104,6 +108,8 @@ def submit_recording(
         )
         parts.record_parts(connection, session_id, [asdict(part) for part in plan.parts])
         batches.record_file(connection, batch_id, session_id, priority)
+        if write_audit is not None:
+            write_audit(connection, session_id)
 
     write_transaction(engine, write, retry_s)
     for part in plan.parts:

@@ -97,7 +97,7 @@ def test_cancelling_and_retrying_a_batch(run_emotrace: RunEmotrace, folder: Path
     with read_transaction(engine) as connection:
         changes = [(row["action"], row["subject"]) for row in list_changes(connection)]
     engine.dispose()
-    assert changes == [(f"recording.{action}", shown["session_id"]) for action in ("retry", "cancel")]
+    assert changes == [(f"recording.{action}", shown["session_id"]) for action in ("retry", "cancel", "submit")]
 
 
 def test_patterns_name_recordings_and_a_bad_file_does_not_keep_the_others_out(
