@@ -5,9 +5,9 @@ from typing import Literal
 
 import streamlit as st
 
-from dashboard.entrance import admit, show_menu
+from dashboard.charts.theme import make_style
 from dashboard.identity import ADMIN, OPERATOR
-from dashboard.theme import make_style
+from dashboard.widgets.entrance import admit, show_menu
 
 # An icon of our own: Streamlit's would be fetched from the internet.
 st.set_page_config(page_title="emotrace", page_icon=str(Path(__file__).parent / "icon.png"), layout="wide")

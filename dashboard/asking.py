@@ -10,6 +10,8 @@ from dashboard.identity import require
 
 P = ParamSpec("P")
 R = TypeVar("R")
+# Seconds for which an answer about something that goes on is good enough.
+FRESH_S = 2.0
 
 
 class Query(Generic[P, R]):

@@ -7,8 +7,8 @@ from pathlib import Path
 from starlette.middleware import Middleware
 from streamlit.starlette import App
 
-from dashboard import login, recording_routes, upload_routes
-from dashboard.gate import Gate
+from dashboard.web import login, recording_routes, upload_routes
+from dashboard.web.gate import Gate
 
 _ROUTES = (*login.ROUTES, *recording_routes.ROUTES, *upload_routes.ROUTES)
 # Streamlit finds it by this line.

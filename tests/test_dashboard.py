@@ -25,10 +25,12 @@ from timeline_rows import (
 )
 
 from contracts.emotions import COLOURS, EMOTIONS
-from dashboard import charts, exports, texts
-from dashboard.panels import Panel, make_panel
-from dashboard.theme import DARK, LIGHT
-from dashboard.viewing import View
+from dashboard import texts
+from dashboard.charts import timeline_charts
+from dashboard.charts.panels import Panel, make_panel
+from dashboard.charts.theme import DARK, LIGHT
+from dashboard.files import exports
+from dashboard.widgets.viewing import View
 from reports.series import Gap
 
 
@@ -138,13 +140,13 @@ def test_a_camera_s_times_are_the_wall_s(monkeypatch: pytest.MonkeyPatch, url: s
 
 
 def test_a_camera_s_gaps_say_why(monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine) -> None:
-    from dashboard import queries
+    from dashboard.queries import timeline_queries
 
     now = time.time()
     with sqlite_engine.begin() as connection:
         source_id = make_camera(connection, now)
     open_app(monkeypatch, url, range="last hour")
-    (panel,) = queries.read_camera(source_id, None, now - 3600, now)
+    (panel,) = timeline_queries.read_camera(source_id, None, now - 3600, now)
     states = list(panel.gaps["state"])
     assert states[0] == "not_running" and states[-1] == "timeout"
     assert panel.gaps["end"].iloc[0] == pytest.approx(now - 360, abs=1.0)
@@ -157,7 +159,7 @@ def test_a_chart_has_the_product_s_colours_and_breaks_at_gaps(style: Any, theme:
     times_s = np.concatenate([np.arange(0, 5, 0.1), np.arange(8, 10, 0.1)])
     rows = make_points(times_s, make_probabilities(len(times_s)))
     panel = make_panel("Face 1", rows, [Gap(4.95, 8.0, "no_face")], 0.0, 10.0)
-    figure = charts.draw_timeline([panel], 0.0, 10.0, theme=theme, style=style, moment=2.0)
+    figure = timeline_charts.draw_timeline([panel], 0.0, 10.0, theme=theme, style=style, moment=2.0)
     drawn = json.loads(figure.to_json())
     colours = {trace.get("fillcolor") for trace in drawn["data"]} | {
         trace.get("line", {}).get("color") for trace in drawn["data"]
@@ -170,7 +172,7 @@ def test_a_chart_has_the_product_s_colours_and_breaks_at_gaps(style: Any, theme:
 
 
 def test_wall_clock_places_survive_the_chart() -> None:
-    from dashboard.axis import TimeAxis, read_place
+    from dashboard.charts.axis import TimeAxis, read_place
 
     zone = ZoneInfo("America/New_York")
     placed = TimeAxis(zone).place(1_700_000_000.25)
@@ -187,7 +189,7 @@ def test_a_view_stays_within_its_bounds() -> None:
 
 def test_each_face_has_its_title_also_where_none_has_results() -> None:
     panels = [make_panel(name, [], [], 0.0, 10.0) for name in ("Face 1", "Face 2")]
-    titles = charts.draw_timeline(panels, 0.0, 10.0, theme=LIGHT).layout.annotations
+    titles = timeline_charts.draw_timeline(panels, 0.0, 10.0, theme=LIGHT).layout.annotations
     assert [title.yref for title in titles] == ["paper", "paper"]
     assert titles[0].y > titles[1].y + 0.3
 
@@ -225,7 +227,7 @@ def test_a_summary_shows_the_numbers_of_the_database(
 def test_a_summary_of_a_camera_is_of_its_range(
     monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine
 ) -> None:
-    from dashboard import summary_queries
+    from dashboard.queries import summary_queries
 
     now = time.time()
     with sqlite_engine.begin() as connection:

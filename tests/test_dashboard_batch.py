@@ -24,12 +24,13 @@ from contracts.schema import parts as parts_table
 from contracts.schema import sessions
 from contracts.settings import read_settings
 from contracts.submissions import REFUSED, find_upload_dir, list_submissions
-from dashboard import batch_actions, upload_routes
-from dashboard.batch_rows import Recording, describe
-from dashboard.grants import GRANTS
+from dashboard.actions import batch_actions
 from dashboard.identity import ADMIN, VIEWER, Visitor
-from dashboard.offers import find_folders, list_files
-from dashboard.uploads import Upload, make_safe_name
+from dashboard.reading.batch_rows import Recording, describe
+from dashboard.reading.offers import find_folders, list_files
+from dashboard.web import upload_routes
+from dashboard.web.grants import GRANTS
+from dashboard.web.uploads import Upload, make_safe_name
 from ingest.submissions import run_submission_job, submit_recording
 
 LOCAL = Visitor("local", ADMIN)

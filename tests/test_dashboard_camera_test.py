@@ -24,7 +24,7 @@ from contracts.encryption import find_secret_key
 from contracts.errors import NotAllowedError
 from contracts.settings import read_settings
 from contracts.sources import parse_source
-from dashboard.camera_test_actions import try_camera
+from dashboard.actions.camera_test_actions import try_camera
 from dashboard.identity import ANALYST, Visitor
 from ingest.camera_test import run_camera_test_job
 

@@ -10,10 +10,10 @@ from timeline_rows import PROBABILITIES
 
 from contracts import markers
 from contracts.emotions import COLOURS, EMOTIONS, INKS, PALE
-from dashboard import charts, summary_charts
-from dashboard.panels import make_panel
-from dashboard.shapes import find_contrast, find_ink, mix
-from dashboard.theme import DARK, LIGHT, Theme
+from dashboard.charts import summary_charts, timeline_charts
+from dashboard.charts.panels import make_panel
+from dashboard.charts.shapes import find_contrast, find_ink, mix
+from dashboard.charts.theme import DARK, LIGHT, Theme
 
 READABLE, SEEN = 4.5, 3.0  # WCAG 2, AA: words; what pictures are made of
 
@@ -37,7 +37,7 @@ def test_numbers_of_transitions_can_be_read_however_dark_their_square_is(theme: 
 @pytest.mark.parametrize("theme", [LIGHT, DARK])
 def test_lines_are_told_apart_by_their_dashes_and_pale_ones_have_an_edge(theme: Theme) -> None:
     panel = make_panel("Face 1", make_points(np.arange(20.0), PROBABILITIES[:20]), [], 0.0, 20.0)
-    drawn = charts.draw_timeline([panel], 0.0, 20.0, theme=theme, style="lines").to_plotly_json()["data"]
+    drawn = timeline_charts.draw_timeline([panel], 0.0, 20.0, theme=theme, style="lines").to_plotly_json()["data"]
     lines = {trace["name"]: trace["line"] for trace in drawn if trace.get("name") in EMOTIONS}
     assert len({line["dash"] for line in lines.values()}) == len(EMOTIONS)
     for name in EMOTIONS:

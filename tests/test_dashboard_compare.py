@@ -14,8 +14,8 @@ from timeline_rows import add_track, make_camera, make_probabilities, make_sessi
 from contracts import markers, store
 from contracts.emotions import EMOTIONS
 from contracts.timelines import VALUES
-from dashboard import compare_queries
-from dashboard.comparing import Strip, average_strips
+from dashboard.queries import compare_queries
+from dashboard.reading.comparing import Strip, average_strips
 
 TICKS = np.arange(0, 30_000, 100, dtype=np.int64)
 

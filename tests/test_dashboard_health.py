@@ -20,9 +20,12 @@ from contracts.lanes import LIVE, name_lane
 from contracts.overview import read_overview
 from contracts.rejected import iterate_rejected
 from contracts.stream import REJECTED_SUFFIX, CropStream
-from dashboard import health_actions, health_charts, health_queries, identity
+from dashboard import identity
+from dashboard.actions import health_actions
+from dashboard.charts import health_charts
+from dashboard.charts.theme import DARK
 from dashboard.identity import ANALYST, Visitor
-from dashboard.theme import DARK
+from dashboard.queries import health_queries
 from workers.scheduler import Scheduler
 
 NAMES = tuple(health_queries.SAMPLE_COLUMNS)

@@ -27,10 +27,13 @@ from contracts.previews import Preview, PreviewFace
 from contracts.settings import read_settings
 from contracts.sources import parse_source
 from contracts.stream_state import BACKING_OFF, LIVE, StreamState, publish_state
-from dashboard import identity, live_actions, live_queries, live_view, queries
+from dashboard import identity
+from dashboard.actions import live_actions
 from dashboard.identity import ANALYST, Visitor
+from dashboard.queries import fleet_queries, live_queries
+from dashboard.widgets import live_view
 
-LIVE_VIEW_JS = Path(live_view.__file__).with_name("live_view.js").read_text()
+LIVE_VIEW_JS = (Path(live_view.__file__).parent.parent / "components" / "live_view.js").read_text()
 HAPPY = np.array([[0.02, 0.02, 0.02, 0.86, 0.02, 0.02, 0.04]])
 
 
@@ -167,7 +170,7 @@ def test_who_is_no_operator_sees_no_picture_and_turns_nothing_on(
     monkeypatch.setattr(identity, "find_visitor", lambda: Visitor("ann", ANALYST))
     for attempt in (
         lambda: live_queries.look_at(stream_id),
-        lambda: queries.list_cameras(),
+        lambda: fleet_queries.list_cameras(),
         lambda: live_actions.begin_look(stream_id),
         lambda: live_actions.set_preview(stream_id, False),
     ):
@@ -235,7 +238,7 @@ def test_a_view_that_was_turned_off_and_on_again_is_noted_again(
     app = open_app(monkeypatch, url, "live")
     app.toggle[0].set_value(True).run()
     live_actions.set_preview(stream_id, False)
-    queries.list_cameras.clear()
+    fleet_queries.list_cameras.clear()
     assert "is off" in list_texts(app.run())
     press(app, "Turn the live view on")
     assert list_actions(sqlite_engine).count("camera.look") == 1 + int(app.toggle[0].value)

@@ -18,7 +18,7 @@ from contracts.schema import login_attempts
 from contracts.store import make_uuid7
 from contracts.users import ADMIN, VIEWER
 from dashboard.identity import COOKIE
-from dashboard.login import clean_target
+from dashboard.web.login import clean_target
 
 PASSWORD = "correct horse battery"
 PAGE = {"Accept": "text/html,application/xhtml+xml"}

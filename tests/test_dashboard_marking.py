@@ -15,14 +15,16 @@ from contracts import audits, markers, store
 from contracts.database import read_transaction
 from contracts.emotions import EMOTIONS
 from contracts.errors import NotAllowedError
-from dashboard import identity, marking_actions, marking_queries, person_actions, queries
-from dashboard.charts import draw_timeline
+from dashboard import identity
+from dashboard.actions import marking_actions, person_actions
+from dashboard.charts.marks import Mark, stack_marks
+from dashboard.charts.panels import make_panel
+from dashboard.charts.theme import LIGHT
+from dashboard.charts.timeline_charts import draw_timeline
 from dashboard.identity import VIEWER, Visitor
-from dashboard.marking_exchange import make_figures
-from dashboard.marks import Mark, stack_marks
-from dashboard.panels import make_panel
-from dashboard.scopes import Scope
-from dashboard.theme import LIGHT
+from dashboard.queries import marking_queries, timeline_queries
+from dashboard.widgets.marking_exchange import make_figures
+from dashboard.widgets.scopes import Scope
 
 
 @pytest.fixture
@@ -211,11 +213,11 @@ def test_faces_are_named_merged_split_and_put_back(
     app.session_state[f"moment-{recording['session_id']}"] = 30.0
     app.run()
     press_like(app, "Split at 30.00 s")
-    faces = queries.list_tracks(recording["session_id"])
+    faces = timeline_queries.list_tracks(recording["session_id"])
     assert dict(zip(faces["name"], faces["num_faces"], strict=True)) == {name: 350, "Face 1.2": 300}
     for expected in ({name}, {name, "Face 2"}, {"Face 1", "Face 2"}):
         press_like(app, "Undo")
-        assert set(queries.list_tracks(recording["session_id"])["name"]) == expected
+        assert set(timeline_queries.list_tracks(recording["session_id"])["name"]) == expected
     assert not any(button.label.startswith("Undo") for button in app.button)
     assert set(app.dataframe[-1].value["face"]) <= {"Face 1", "Face 2"}
     actions = ["rename", "merge", "split", "undo", "undo", "undo"]
@@ -230,11 +232,11 @@ def test_the_second_of_two_analysts_who_edit_faces_is_told(
     person_actions.merge_persons(recording["session_id"], 0, [1, 2])
     press(app, "Rename")
     assert "Face 2 merged into Face 1" in app.error[0].value.replace("\\", "")
-    assert queries.list_tracks(recording["session_id"])["name"].tolist() == ["Face 1"]
+    assert timeline_queries.list_tracks(recording["session_id"])["name"].tolist() == ["Face 1"]
     # What was typed is still there, and can be saved.
     assert find(app.text_input, "Name").value == "Cy"
     press(app, "Rename")
-    assert queries.list_tracks(recording["session_id"])["name"].tolist() == ["Cy"]
+    assert timeline_queries.list_tracks(recording["session_id"])["name"].tolist() == ["Cy"]
 
 
 def test_a_camera_s_face_is_split_at_a_moment_of_the_wall(
@@ -248,7 +250,7 @@ def test_a_camera_s_face_is_split_at_a_moment_of_the_wall(
     app.session_state[f"moment-{source_id}-last hour"] = now - 360 + 101
     app.run()
     press_like(app, "Split at")
-    faces = queries.list_camera_faces(source_id, now - 3600, now)
+    faces = timeline_queries.list_camera_faces(source_id, now - 3600, now)
     assert sorted(faces["num_faces"]) == [100, 200]
 
 

@@ -9,7 +9,7 @@ from contracts import model_uses
 from contracts.emotions import EMOTIONS
 from contracts.model_card import read_card
 from contracts.schema import models, sessions
-from dashboard import model_figures
+from dashboard.reading import model_figures
 
 
 @pytest.fixture

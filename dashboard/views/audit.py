@@ -3,10 +3,10 @@
 import pandas as pd
 import streamlit as st
 
-from dashboard import account_queries
-from dashboard.choosing import choose_zone
 from dashboard.identity import ADMIN, require
+from dashboard.queries import account_queries
 from dashboard.texts import show_errors
+from dashboard.widgets.choosing import choose_zone
 
 _RANGES = {"last day": 86_400.0, "last week": 7 * 86_400.0, "last month": 30 * 86_400.0, "all": None}
 

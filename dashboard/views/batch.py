@@ -11,12 +11,15 @@ from contracts.errors import EmotraceError
 from contracts.parts import PRIORITIES
 from contracts.store import COMPLETE, FAILED, INCOMPLETE, INTERRUPTED, make_uuid7
 from contracts.submissions import REFUSED, Submission
-from dashboard import batch_actions, batch_queries, choosing, queries
-from dashboard.batch_rows import Recording
+from dashboard.actions import batch_actions
+from dashboard.asking import FRESH_S
 from dashboard.identity import ANALYST, VIEWER, require
+from dashboard.queries import batch_queries
+from dashboard.reading.batch_rows import Recording
 from dashboard.texts import show_errors, tell_duration, tell_moment, to_line, to_markdown
-from dashboard.uploader import show_uploader
-from dashboard.uploads import GB
+from dashboard.web.uploads import GB
+from dashboard.widgets import choosing
+from dashboard.widgets.uploader import show_uploader
 
 _PER_PAGE = 10
 _UPLOAD, _FOLDERS = "Upload", "From folders"
@@ -32,7 +35,7 @@ def render() -> None:
             _show_new()
     zone = choosing.choose_zone()
 
-    @st.fragment(run_every=queries.FRESH_S)
+    @st.fragment(run_every=FRESH_S)
     def show() -> None:
         _show_outcome()
         with show_errors():

@@ -7,10 +7,11 @@ import streamlit as st
 
 from contracts.cameras import PROFILES
 from contracts.errors import EmotraceError
-from dashboard import camera_actions, queries
-from dashboard.camera_testing import show_test
-from dashboard.panels import iterate_rows
+from dashboard.actions import camera_actions
+from dashboard.charts.panels import iterate_rows
+from dashboard.queries import fleet_queries
 from dashboard.texts import show_errors, to_line, to_markdown
+from dashboard.widgets.camera_testing import show_test
 
 _TRANSPORTS = ("tcp", "udp")
 _URL_HELP = (
@@ -27,7 +28,7 @@ def render() -> None:
     """Draw the page."""
     st.title("Cameras")
     _show_outcome()
-    rows = queries.list_cameras()
+    rows = fleet_queries.list_cameras()
     if rows.empty:
         st.info("There are no cameras yet. Add the first one below.", icon=":material/videocam:")
     else:
@@ -148,7 +149,7 @@ def _act(done: str, action: Any, *arguments: Any, **options: Any) -> None:
     try:
         action(*arguments, **options)
         st.session_state["outcome"] = (True, done)
-        queries.list_cameras.clear()
+        fleet_queries.list_cameras.clear()
     except EmotraceError as error:
         st.session_state["outcome"] = (False, str(error))
     st.session_state["changes"] = st.session_state.get("changes", 0) + 1

@@ -6,12 +6,15 @@ import pandas as pd
 import streamlit as st
 
 from contracts.timelines import VALUES
-from dashboard import charts, choosing, compare_charts, compare_choosing, compare_queries, exports
-from dashboard.comparing import Strip, average_strips, find_bounds, make_bins
-from dashboard.legend import show_legend
-from dashboard.panels import Panel, average
+from dashboard.charts import compare_charts, timeline_charts
+from dashboard.charts.legend import show_legend
+from dashboard.charts.panels import Panel, average
+from dashboard.charts.theme import find_theme
+from dashboard.files import exports
+from dashboard.queries import compare_queries
+from dashboard.reading.comparing import Strip, average_strips, find_bounds, make_bins
 from dashboard.texts import show_errors, tell_seconds, to_html, to_line
-from dashboard.theme import find_theme
+from dashboard.widgets import choosing, compare_choosing
 
 OVERLAID, SIDE_BY_SIDE = "overlaid", "side by side"
 _CHART = {"displayModeBar": False}
@@ -84,7 +87,7 @@ def _show_multiples(panels: Sequence[Panel], span: tuple[float, float]) -> None:
     columns = st.columns(min(_COLUMNS, len(panels)))
     for index, panel in enumerate(panels):
         with columns[index % len(columns)]:
-            figure = charts.draw_timeline(
+            figure = timeline_charts.draw_timeline(
                 [panel],
                 *span,
                 theme=find_theme(),

@@ -8,12 +8,17 @@ import pandas as pd
 import streamlit as st
 
 from contracts.errors import EmotraceError
-from dashboard import choosing, fleet, health_actions, health_charts, health_queries, queries
-from dashboard.health_actions import Done
-from dashboard.health_charts import MEASURES
+from dashboard.actions import health_actions
+from dashboard.actions.health_actions import Done
+from dashboard.asking import FRESH_S
+from dashboard.charts import health_charts
+from dashboard.charts.health_charts import MEASURES
+from dashboard.charts.theme import find_theme
 from dashboard.identity import OPERATOR, find_visitor
+from dashboard.queries import fleet_queries, health_queries
+from dashboard.reading import fleet
 from dashboard.texts import show_errors, to_line, to_markdown
-from dashboard.theme import find_theme
+from dashboard.widgets import choosing
 
 _HOURS = {"1 h": 1.0, "6 h": 6.0, "24 h": 24.0}
 
@@ -22,14 +27,14 @@ def render() -> None:
     """Draw the page."""
     st.title("Health")
 
-    @st.fragment(run_every=queries.FRESH_S)
+    @st.fragment(run_every=FRESH_S)
     def show() -> None:
         with show_errors():
             _show_health()
 
     show()
     try:
-        queries.read_fleet()
+        fleet_queries.read_fleet()
     except EmotraceError:
         return  # it is said above, once
     zone = choosing.choose_zone()
@@ -39,7 +44,7 @@ def render() -> None:
 
 
 def _show_health() -> None:
-    overview = queries.read_fleet()
+    overview = fleet_queries.read_fleet()
     lanes, workers = fleet.make_lanes(overview), fleet.make_workers(overview)
     limit = f" of {overview.redis_max_bytes / 2**20:.0f}" if overview.redis_max_bytes else ""
     with st.container(horizontal=True):
@@ -98,7 +103,7 @@ def _draw_history(chosen: str, zone: ZoneInfo) -> None:
 def _show_rejected(zone: ZoneInfo) -> None:
     st.subheader("Rejected")
     _show_outcome()
-    counted = queries.count_rejected()
+    counted = fleet_queries.count_rejected()
     counted = counted.assign(reason=counted["reason"].map(lambda reason: to_line(reason, 300)))
     _show_or_say(counted, "Nothing was rejected.")
     if not find_visitor().may(OPERATOR):

@@ -6,11 +6,13 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard import live_actions, live_queries, live_view, queries
-from dashboard.fleet import SIGNS
-from dashboard.live_queries import Look
-from dashboard.panels import iterate_rows
+from dashboard.actions import live_actions
+from dashboard.charts.panels import iterate_rows
+from dashboard.queries import fleet_queries, live_queries
+from dashboard.queries.live_queries import Look
+from dashboard.reading.fleet import SIGNS
 from dashboard.texts import keep_errors, show_errors, show_kept_error, tell_state, to_line, to_markdown
+from dashboard.widgets import live_view
 
 _ON = "on"
 # The rate is that of this many seconds.
@@ -21,7 +23,7 @@ _MAX_MEASURED = 64
 def render() -> None:
     """Draw the page."""
     st.title("Live view")
-    rows = {row.stream_id: row for row in iterate_rows(queries.list_cameras())}
+    rows = {row.stream_id: row for row in iterate_rows(fleet_queries.list_cameras())}
     if not rows:
         st.info("There are no cameras yet. Add one on the page Cameras.", icon=":material/videocam:")
         return
@@ -84,7 +86,7 @@ def _offer_preview(camera: Any) -> None:
     )
     if st.button("Turn the live view on", icon=":material/visibility:"):
         live_actions.set_preview(camera.stream_id, True)
-        queries.list_cameras.clear()
+        fleet_queries.list_cameras.clear()
         # Whoever had looked before it was turned off begins anew, and that is noted.
         st.session_state.pop(f"look-{camera.stream_id}", None)
         st.rerun()

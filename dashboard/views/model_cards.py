@@ -5,9 +5,11 @@ from zoneinfo import ZoneInfo
 import pandas as pd
 import streamlit as st
 
-from dashboard import choosing, model_figures, model_queries
-from dashboard.model_queries import Model
+from dashboard.queries import model_queries
+from dashboard.queries.model_queries import Model
+from dashboard.reading import model_figures
 from dashboard.texts import show_errors, tell_moment, to_line, to_markdown
+from dashboard.widgets import choosing
 
 
 def render() -> None:

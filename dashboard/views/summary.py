@@ -8,10 +8,13 @@ import pandas as pd
 import streamlit as st
 
 from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW
-from dashboard import choosing, exports, reporting, summary_charts, summary_queries, summary_report
-from dashboard.summing import Summary
+from dashboard.charts import summary_charts
+from dashboard.charts.theme import find_theme
+from dashboard.files import exports, reporting, summary_report
+from dashboard.queries import summary_queries
+from dashboard.reading.summing import Summary
 from dashboard.texts import show_errors, tell_duration, tell_state, to_line, to_markdown
-from dashboard.theme import find_theme
+from dashboard.widgets import choosing
 
 _CHART = {"displayModeBar": False}
 

@@ -8,28 +8,20 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from contracts.errors import SourceError
-from dashboard import (
-    charts,
-    choosing,
-    exports,
-    marking,
-    marking_links,
-    moments,
-    person_editing,
-    queries,
-    reporting,
-    timeline_report,
-    timeline_words,
-)
-from dashboard.axis import read_place
-from dashboard.legend import show_legend
-from dashboard.panels import Panel
-from dashboard.player import show_player
-from dashboard.recording_queries import find_player
-from dashboard.scopes import Scope
+from dashboard.asking import FRESH_S
+from dashboard.charts import timeline_charts
+from dashboard.charts.axis import read_place
+from dashboard.charts.legend import show_legend
+from dashboard.charts.panels import Panel
+from dashboard.charts.theme import find_theme
+from dashboard.files import exports, reporting, timeline_report
+from dashboard.queries import timeline_queries
+from dashboard.queries.recording_queries import find_player
 from dashboard.texts import show_errors, tell_duration, to_markdown
-from dashboard.theme import find_theme
-from dashboard.viewing import View, read_view, set_view, show_controls
+from dashboard.widgets import choosing, marking, marking_links, moments, person_editing, timeline_words
+from dashboard.widgets.player import show_player
+from dashboard.widgets.scopes import Scope
+from dashboard.widgets.viewing import View, read_view, set_view, show_controls
 
 ReadPanels = Callable[[float, float], list[Panel]]
 # The keys of containers, by which the player finds the chart, and the style the player.
@@ -72,7 +64,7 @@ def _show_recording(session: dict[str, Any]) -> None:
     scope = Scope(session["source_id"], session_id, faces, None)
 
     def show_chart() -> None:
-        read: ReadPanels = lambda start, end: queries.read_recording(session_id, tracks, start, end)  # noqa: E731
+        read: ReadPanels = lambda start, end: timeline_queries.read_recording(session_id, tracks, start, end)  # noqa: E731
         _show_chart(session_id, bounds, read, scope, session)
 
     def show() -> None:
@@ -118,12 +110,12 @@ def _show_camera(source: Any, zone: ZoneInfo) -> None:
             _show_chart(
                 f"{source.source_id}-{name}",
                 bounds,
-                lambda start, end: queries.read_camera(source.source_id, faces, start, end),
+                lambda start, end: timeline_queries.read_camera(source.source_id, faces, start, end),
                 Scope(source.source_id, None, faces, zone),
                 about,
             )
 
-    st.fragment(show, run_every=queries.FRESH_S if is_live else None)()
+    st.fragment(show, run_every=FRESH_S if is_live else None)()
 
 
 def _show_chart(key: str, bounds: View, read: ReadPanels, scope: Scope, about: dict[str, Any]) -> None:
@@ -133,7 +125,12 @@ def _show_chart(key: str, bounds: View, read: ReadPanels, scope: Scope, about: d
     view, zone = read_view(key, bounds), scope.zone
     with st.container(horizontal=True, vertical_alignment="bottom"):
         style = st.segmented_control(
-            "Probabilities", charts.STYLES, default="area", required=True, key="style", label_visibility="collapsed"
+            "Probabilities",
+            timeline_charts.STYLES,
+            default="area",
+            required=True,
+            key="style",
+            label_visibility="collapsed",
         )
         with_valence = st.toggle("Valence", value=True, key="valence")
         is_picking = st.toggle(
@@ -145,7 +142,7 @@ def _show_chart(key: str, bounds: View, read: ReadPanels, scope: Scope, about: d
     panels = read(view.start, view.end)
     show_legend()
     moment = st.session_state.get(f"moment-{key}")
-    figure = charts.draw_timeline(
+    figure = timeline_charts.draw_timeline(
         panels, view.start, view.end, theme=find_theme(), zone=zone, style=style or "area", with_valence=with_valence,
         moment=moment, marks=marking.make_marks(markers), is_picking=is_picking,
     )  # fmt: skip
@@ -177,7 +174,7 @@ def _show_chart(key: str, bounds: View, read: ReadPanels, scope: Scope, about: d
 
 def _list_camera_sessions(source_id: str, bounds: View) -> list[str]:
     """Return the sessions in which a camera saw faces, the newest first."""
-    faces = queries.list_camera_faces(source_id, bounds.start, bounds.end)
+    faces = timeline_queries.list_camera_faces(source_id, bounds.start, bounds.end)
     return sorted(faces["session_id"].unique(), reverse=True)
 
 

@@ -8,11 +8,12 @@ import streamlit as st
 from contracts.errors import EmotraceError
 from contracts.password_hashes import MIN_LENGTH
 from contracts.users import ROLES
-from dashboard import account_actions, account_queries
-from dashboard.choosing import choose_zone
+from dashboard.actions import account_actions
+from dashboard.charts.panels import iterate_rows
 from dashboard.identity import ADMIN, require
-from dashboard.panels import iterate_rows
+from dashboard.queries import account_queries
 from dashboard.texts import show_errors, tell_moment, to_line, to_markdown
+from dashboard.widgets.choosing import choose_zone
 
 _ROLE_HELP = (
     "viewer: look at results; analyst: also hand in recordings, mark moments and name faces; operator: also run "

@@ -4,9 +4,10 @@ import pandas as pd
 import streamlit as st
 
 from contracts.stream_state import DISABLED, LIVE
-from dashboard import queries
-from dashboard.fleet import SIGNS, TROUBLE
+from dashboard.asking import FRESH_S
 from dashboard.identity import OPERATOR, VIEWER, require
+from dashboard.queries import fleet_queries
+from dashboard.reading.fleet import SIGNS, TROUBLE
 from dashboard.texts import show_errors, tell_state
 
 _ALL = "all"
@@ -23,7 +24,7 @@ def render() -> None:
             "Show", [_ALL, LIVE, _TROUBLED, DISABLED], default=_ALL, required=True, key="states"
         )
 
-    @st.fragment(run_every=queries.FRESH_S)
+    @st.fragment(run_every=FRESH_S)
     def show() -> None:
         with show_errors():
             _show_wall(search or "", chosen or _ALL, may_look)
@@ -32,7 +33,7 @@ def render() -> None:
 
 
 def _show_wall(search: str, chosen: str, may_look: bool) -> None:
-    wall = queries.read_wall()
+    wall = fleet_queries.read_wall()
     if wall.empty:
         st.info("There are no cameras yet. Add one on the page Cameras.", icon=":material/videocam:")
         return

@@ -1,0 +1,1 @@
+"""What leaves the dashboard as files: tables, markers and reports."""

@@ -1,0 +1,1 @@
+"""What goes beside Streamlit's own connection: logins, and recordings in and out."""

@@ -1,0 +1,1 @@
+"""The parts of pages that somebody uses: what is chosen, filled in, played or marked."""
