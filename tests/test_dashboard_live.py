@@ -1,8 +1,6 @@
 """The live view: what a camera sees now, with what its newest rows say; for operators, on request, and noted."""
 
 import time
-import tomllib
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -204,14 +202,6 @@ def test_the_wall_leads_to_cameras_that_may_be_looked_at(
     # Others are led nowhere.
     monkeypatch.setattr(identity, "find_visitor", lambda: Visitor("ann", ANALYST))
     assert "live" not in open_app(monkeypatch, url, "wall").dataframe[0].value
-
-
-def test_what_pages_and_reports_read_beside_their_code_is_installed() -> None:
-    root = Path(live_view.__file__).parent.parent
-    patterns = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    for package in ("dashboard", "reports"):
-        beside = [path.name for path in (root / package).iterdir() if path.is_file() and path.suffix != ".py"]
-        assert beside and all(any(fnmatch(name, pattern) for pattern in patterns[package]) for name in beside)
 
 
 def test_a_page_that_stays_open_needs_no_more_memory(

@@ -122,13 +122,14 @@ def test_every_package_is_installed() -> None:
     assert folders <= listed
 
 
-def test_what_the_dashboard_shows_beside_its_code_is_installed() -> None:
+@pytest.mark.parametrize("package", ["dashboard", "reports"])
+def test_what_pages_and_reports_need_beside_their_code_is_installed(package: str) -> None:
     import tomllib
 
-    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]["dashboard"]
-    listed = {path for pattern in patterns for path in (ROOT / "dashboard").glob(pattern)}
-    files = {path for path in (ROOT / "dashboard").rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
-    assert files <= listed
+    patterns = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"][package]
+    listed = {path for pattern in patterns for path in (ROOT / package).glob(pattern)}
+    files = {path for path in (ROOT / package).rglob("*") if path.is_file() and path.suffix not in (".py", ".pyc")}
+    assert files and files <= listed
 
 
 def test_tests_are_flat_files() -> None:
