@@ -48,9 +48,9 @@ def list_source_sessions(
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def list_recording_sessions(connection: sa.Connection, limit: int = 500) -> list[Row]:
-    """Return the newest sessions of recordings, each with its source's ``source`` (name)."""
-    query = sa.select(sessions, sources.c.name.label("source")).join(sources).where(sources.c.kind == "file")
+def list_newest_sessions(connection: sa.Connection, kind: str, limit: int = 500) -> list[Row]:
+    """Return the newest sessions of sources of a kind ("file" or "camera"), each with its ``source`` (name)."""
+    query = sa.select(sessions, sources.c.name.label("source")).join(sources).where(sources.c.kind == kind)
     query = query.order_by(sessions.c.started_at.desc(), sessions.c.session_id).limit(limit)
     return [dict(row) for row in connection.execute(query).mappings()]
 

@@ -65,6 +65,19 @@ def test_a_timeline_shows_the_numbers_of_the_database(
     assert texts.to_markdown(recording["model_id"]) in list_texts(app)
 
 
+def test_sources_of_one_name_are_told_apart(
+    monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine
+) -> None:
+    with sqlite_engine.begin() as connection:
+        both = [make_recording(connection) for _ in range(2)]
+    app = open_app(monkeypatch, url)
+    options = app.selectbox[0].options
+    assert len(set(options)) == 2 and all(one.startswith("interview.mp4 (recording) · ") for one in options)
+    for session in both:
+        app.selectbox[0].set_value(session["source_id"]).run()
+        assert session["session_id"] in app.query_params["session"]
+
+
 def test_faces_can_be_left_out_and_put_together(
     monkeypatch: pytest.MonkeyPatch, url: str, recording: dict[str, Any]
 ) -> None:

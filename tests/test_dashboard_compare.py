@@ -11,7 +11,7 @@ from dashboard_pages import HOSTILE, list_texts, open_app
 from scipy import stats
 from timeline_rows import add_track, make_camera, make_probabilities, make_session
 
-from contracts import markers, store
+from contracts import markers, store, timelines
 from contracts.emotions import EMOTIONS
 from contracts.timelines import VALUES
 from dashboard.queries import compare_queries
@@ -85,6 +85,30 @@ def test_sessions_are_aligned_at_a_marker_that_they_share(
     assert read_table(open_app(monkeypatch, url, "compare", **address), "time_s").equals(bins)
 
 
+def test_a_camera_s_session_stands_beside_a_recording(
+    monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine, sessions: list[dict[str, Any]]
+) -> None:
+    with sqlite_engine.begin() as connection:
+        now = time.time()
+        source_id = make_camera(connection, now)
+        (of_camera,) = timelines.list_source_sessions(connection, source_id)
+        markers.add_marker(
+            connection, marker_id=store.make_uuid7(), source_id=source_id, author="Ann", session_id=None,
+            start=now - 300.0, end=None, name="braking", colour="teal", note="",
+        )  # fmt: skip
+    ids = f"{sessions[0]['session_id']},{of_camera['session_id']}"
+    app = open_app(monkeypatch, url, "compare", compare="sessions", sessions=ids, zone="UTC")
+    spans = read_table(app, "time_s").groupby("strip")["time_s"].agg(["min", "max"])
+    recording, camera = sorted(spans.index, key=lambda name: name.startswith("Gate"))
+    assert recording == "drive 0.mp4" and camera.startswith("Gate · ")
+    assert spans.loc[camera, "min"] == pytest.approx(0.0, abs=1.5)
+    assert spans.loc[camera, "max"] == pytest.approx(302.0, abs=3.0)  # its clock runs slow
+    next(one for one in app.selectbox if one.label == "Aligned at").set_value("braking").run()
+    spans = read_table(app, "time_s").groupby("strip")["time_s"].agg(["min", "max"])
+    assert spans.loc[camera, "min"] == pytest.approx(-60.0, abs=1.5)
+    assert spans.loc[recording, "min"] == pytest.approx(-5.0, abs=1.5)
+
+
 def test_spans_are_compared_over_each_other_and_side_by_side(
     monkeypatch: pytest.MonkeyPatch, url: str, sessions: list[dict[str, Any]]
 ) -> None:
@@ -113,7 +137,7 @@ def test_wrong_addresses_and_hostile_names_break_nothing(
         app = open_app(monkeypatch, url, "compare", compare=kind, sessions=wrong, spans=wrong, faces=wrong)
         assert not app.error
     app = open_app(monkeypatch, url, "compare", compare="sessions")
-    app.multiselect[0].set_value(list(compare_queries.list_recordings()["session_id"][:2])).run()
+    app.multiselect[0].set_value(list(compare_queries.list_sessions()["session_id"][:2])).run()
     assert not app.exception and read_table(app, "time_s")["strip"].nunique() == 2
     assert "<script>" not in list_texts(app).replace("\\<", "")
 

@@ -1,5 +1,6 @@
 """What the page Compare reads."""
 
+import numpy as np
 import pandas as pd
 import sqlalchemy as sa
 
@@ -19,12 +20,20 @@ _FINER = 5  # points of a bin: its edges are met this closely
 MAX_LISTED = 500
 
 
-def list_recordings() -> pd.DataFrame:
-    """Return the newest recordings' sessions: session_id, source_id, source, started_at."""
+def list_sessions() -> pd.DataFrame:
+    """Return the newest sessions of recordings, then of cameras.
+
+    Columns: session_id, source_id, source (its name), kind, started_at and ended_at (None: it goes on).
+    """
     require(VIEWER)
     with read_transaction(open_services().engine) as connection:
-        rows = timelines.list_recording_sessions(connection, MAX_LISTED)
-    return pd.DataFrame(rows, columns=["session_id", "source_id", "source", "started_at"])
+        rows = [
+            {**row, "kind": kind}
+            for kind in ("file", "camera")
+            for row in timelines.list_newest_sessions(connection, kind, MAX_LISTED)
+        ]
+    columns = ["session_id", "source_id", "source", "kind", "started_at", "ended_at"]
+    return pd.DataFrame(rows, columns=columns).replace({np.nan: None})
 
 
 def list_all_markers() -> list[store.Row]:

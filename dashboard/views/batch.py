@@ -19,6 +19,7 @@ from dashboard.reading.batch_rows import Recording
 from dashboard.texts import show_errors, tell_duration, tell_moment, to_line, to_markdown
 from dashboard.web.uploads import GB
 from dashboard.widgets import choosing
+from dashboard.widgets.options import tell_apart
 from dashboard.widgets.uploader import show_uploader
 
 _PER_PAGE = 10
@@ -83,7 +84,9 @@ def _pick(batch_id: str, fps: float | None, priority: str) -> None:
     chosen = st.multiselect(
         "Recordings",
         list(offers),
-        format_func=lambda one: f"{to_line(offers[one].name, 120)} ({offers[one].num_bytes / GB:.2f} GB)",
+        format_func=tell_apart(
+            offers, lambda one: f"{to_line(offers[one].name, 120)} ({offers[one].num_bytes / GB:.2f} GB)"
+        ),
         placeholder="Choose, or type a part of the name",
         key=f"picked-{st.session_state.get('handed-in', 0)}",
     )

@@ -15,6 +15,7 @@ from dashboard.charts.panels import iterate_rows
 from dashboard.queries import timeline_queries
 from dashboard.reading.stretches import Faces
 from dashboard.texts import tell_duration, tell_moment, to_line
+from dashboard.widgets.options import tell_apart
 
 CAMERA = "camera"
 RANGES = {"live": 300.0, "last 5 min": 300.0, "last hour": 3600.0, "last day": 86400.0, "custom": 0.0}
@@ -33,12 +34,16 @@ def choose_source() -> Any | None:
     if sources.empty:
         return None
     by_id = {row.source_id: row for row in iterate_rows(sources)}
-    kinds = {CAMERA: "camera"}
+
+    def tell(one: str) -> str:
+        row = by_id[one]
+        return f"{to_line(row.name)} ({'camera' if row.kind == CAMERA else 'recording'})"
+
     chosen = st.selectbox(
         "Source",
         list(by_id),
         index=_find_index(list(by_id), "source"),
-        format_func=lambda one: f"{to_line(by_id[one].name)} ({kinds.get(by_id[one].kind, 'recording')})",
+        format_func=tell_apart(by_id, tell),
         key="source",
     )
     assert chosen is not None

@@ -1,5 +1,6 @@
 """What the page Compare is about: faces of one session or camera, sessions, or spans; kept in the page's address."""
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -13,6 +14,7 @@ from dashboard.queries import compare_queries, marking_queries, timeline_queries
 from dashboard.reading.comparing import MAX_STRIPS, Strip
 from dashboard.texts import tell_duration, tell_moment, tell_place, to_line, to_markdown
 from dashboard.widgets import choosing
+from dashboard.widgets.options import tell_apart
 
 FACES, SESSIONS, SPANS = "faces", "sessions", "spans"
 _START, _FIRST_SEEN = "the start", "each one's first row"
@@ -49,11 +51,8 @@ def _choose_faces(zone: ZoneInfo) -> list[Strip]:
     if source.kind == choosing.CAMERA:
         _, start, end = choosing.choose_range(zone)
         chosen = choosing.choose_camera_faces(source.source_id, start, end, zone) or ()
-        table, session_id, shown_zone = (
-            timeline_queries.list_camera_faces(source.source_id, start, end, chosen),
-            None,
-            zone,
-        )
+        session_id, shown_zone = None, zone
+        table = timeline_queries.list_camera_faces(source.source_id, start, end, chosen)
         seen = {(row.session_id, int(row.track_id)): (to_line(row.name), row.start_at) for row in iterate_rows(table)}
         marks = marking_queries.list_markers(source.source_id, None, start, end)
     else:
@@ -89,7 +88,7 @@ def _choose_alignment(options: list[str], tell: Callable[[str], str]) -> str:
     """Let the visitor choose what the strips are aligned at; the page's address keeps it."""
     asked = st.session_state.get("aligned-at", st.query_params.get("aligned"))
     st.session_state["aligned-at"] = asked if asked in options else options[0]
-    chosen = str(st.selectbox("Aligned at", options, format_func=tell, key="aligned-at"))
+    chosen = str(st.selectbox("Aligned at", options, format_func=tell_apart(options, tell), key="aligned-at"))
     if chosen == options[0]:
         st.query_params.pop("aligned", None)
     else:
@@ -102,31 +101,44 @@ def _tell_marker(row: store.Row, zone: ZoneInfo | None) -> str:
 
 
 def _choose_sessions(zone: ZoneInfo) -> list[Strip]:
-    rows = {row.session_id: row for row in iterate_rows(compare_queries.list_recordings())}
-    chosen = _choose_many(
-        "Sessions",
-        SESSIONS,
-        rows,
-        lambda one: f"{to_line(rows[one].source)} · {tell_moment(rows[one].started_at, zone)}",
-    )
-    marks = {one: marking_queries.list_markers(rows[one].source_id, one) for one in chosen}
+    rows = {row.session_id: row for row in iterate_rows(compare_queries.list_sessions())}
+
+    def tell(one: str) -> str:
+        return f"{to_line(rows[one].source)} · {tell_moment(rows[one].started_at, zone)}"
+
+    chosen = _choose_many("Sessions", SESSIONS, rows, tell)
+    whole = {one: _make_strip(rows[one], tell(one)) for one in chosen}
+    marks = {one: _list_markers(strip) for one, strip in whole.items()}
     names = Counter(name for of_one in marks.values() for name in {row["name"] for row in of_one})
     aligned = _choose_alignment(
         [_START, *(name for name, _ in names.most_common())],
         lambda one: one if one == _START else f"{to_line(one)} (in {names[one]} of {len(chosen)})",
     )
     strips = []
-    for one in chosen:
-        row, origin = rows[one], 0.0
-        if aligned != _START:
-            starts = [mark["start"] for mark in marks[one] if mark["name"] == aligned]
-            if not starts:
-                st.caption(f"Left out, as it has no such marker: {to_markdown(row.source)}")
-                continue
-            origin = starts[0]
-        end = max(timeline_queries.read_session(one)["duration_s"], 0.2)
-        strips.append(Strip(to_line(row.source), row.source_id, one, None, 0.0, end, origin))
+    for one, strip in whole.items():
+        starts = (
+            [strip.start] if aligned == _START else [mark["start"] for mark in marks[one] if mark["name"] == aligned]
+        )
+        if starts:
+            strips.append(strip._replace(origin=starts[0]))
+        else:
+            st.caption(f"Left out, as it has no such marker: {to_markdown(rows[one].source)}")
     return strips
+
+
+def _make_strip(row: Any, told: str) -> Strip:
+    """Return the strip of a whole session: in seconds of a recording, or in a camera's seconds since 1970."""
+    if row.kind == choosing.CAMERA:
+        end = time.time() if row.ended_at is None else row.ended_at
+        return Strip(told, row.source_id, None, None, row.started_at, max(end, row.started_at + 0.2), row.started_at)
+    end = max(timeline_queries.read_session(row.session_id)["duration_s"], 0.2)
+    return Strip(to_line(row.source), row.source_id, row.session_id, None, 0.0, end, 0.0)
+
+
+def _list_markers(strip: Strip) -> list[store.Row]:
+    if strip.session_id is None:
+        return marking_queries.list_markers(strip.source_id, None, strip.start, strip.end)
+    return marking_queries.list_markers(strip.source_id, strip.session_id)
 
 
 def _choose_spans(zone: ZoneInfo) -> list[Strip]:
@@ -162,7 +174,12 @@ def _choose_many(label: str, parameter: str, rows: dict[str, Any], tell: Callabl
     asked = st.session_state.get(key, st.query_params.get(parameter, "").split(","))
     st.session_state[key] = [one for one in asked if one in rows][:MAX_STRIPS]
     chosen = st.multiselect(
-        label, list(rows), max_selections=MAX_STRIPS, format_func=tell, key=key, placeholder="Choose two or more"
+        label,
+        list(rows),
+        max_selections=MAX_STRIPS,
+        format_func=tell_apart(rows, tell),
+        key=key,
+        placeholder="Choose two or more",
     )
     if chosen:
         st.query_params[parameter] = ",".join(chosen)

@@ -15,6 +15,7 @@ from dashboard.texts import find_zone, keep_errors, show_kept_error, tell_moment
 from dashboard.widgets.marking_exchange import show_exchange
 from dashboard.widgets.marking_form import begin_draft, show_draft
 from dashboard.widgets.marking_links import look_at
+from dashboard.widgets.options import tell_apart
 from dashboard.widgets.scopes import Scope
 from dashboard.widgets.span_figures import show_figures
 from dashboard.widgets.viewing import View, set_view
@@ -85,7 +86,7 @@ def _choose(key: str, scope: Scope, rows: Sequence[store.Row]) -> store.Row | No
     chosen = st.selectbox(
         f"{len(rows):,} {'marker' if len(rows) == 1 else 'markers'}",
         options,
-        format_func=lambda one: "none chosen" if one is None else _tell(scope, by_id[one]),
+        format_func=tell_apart(options, lambda one: "none chosen" if one is None else _tell(scope, by_id[one])),
         key=f"marker-{key}",
         on_change=_forget_link,
     )
