@@ -8,9 +8,8 @@ number of DOM nodes after a garbage collection. Told are the medians of the thir
 """
 
 import argparse
-import os
-import shutil
 import statistics
+import sys
 import time
 import urllib.request
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import psutil
 from installation import run_installation, wait_for
 from measure import describe_machine
-from playwright.sync_api import CDPSession, Page, sync_playwright
+from playwright.sync_api import CDPSession, Page
 
 from cli.children import Child
 from contracts import cameras, store
@@ -26,6 +25,10 @@ from contracts.encryption import find_secret_key
 from contracts.settings import read_settings
 from contracts.sources import parse_source
 from contracts.stream_state import LIVE, read_states
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from browsing import CHART, run_chromium
 
 _EVERY_S, _PORT = 30.0, 8598
 
@@ -68,7 +71,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     arguments = parser.parse_args()
     print(describe_machine())
-    with run_installation(1, 1, has_postgresql=False) as one, sync_playwright() as playwright:
+    with run_installation(1, 1, has_postgresql=False) as one, run_chromium() as browser:
         stream_id, key = store.make_uuid7(), find_secret_key(read_settings())
         source = parse_source(str(arguments.video.resolve()))
         with one.engine.begin() as connection:
@@ -83,11 +86,9 @@ def main() -> None:
         ids = [stream_id]
         wait_for(lambda: any(told.state == LIVE for told in read_states(one.client, ids).values()), "the camera", 60.0)
         time.sleep(10)
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=sandbox)
         pages = {
             "wall": ("/wall", "[data-testid=stDataFrame]"),
-            "live timeline": (f"/?source={stream_id}&range=live", ".js-plotly-plot .main-svg"),
+            "live timeline": (f"/?source={stream_id}&range=live", CHART),
             "live view": (f"/live?camera={stream_id}&look=on", ".live .box .label"),
         }
         tabs = {name: open_tab(browser.new_page(), address + path, drawn) for name, (path, drawn) in pages.items()}
@@ -105,7 +106,6 @@ def main() -> None:
         print(f"{arguments.minutes:g} minutes on live pages")
         for (name, unit), values in told.items():
             print_growth(name, values, unit)
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -93,7 +93,10 @@ def _submit_one(
     rate = read_fps(request.fps or DEFAULT_FPS)
 
     def write_audit(connection: sa.Connection, session_id: str) -> None:
-        details = {"batch_id": batch_id, "name": video.name, "fps": rate, "priority": priority}
+        details = {
+            "batch_id": batch_id, "name": video.name, "fps": rate, "priority": priority, "part_s": part_s,
+            "detector": request.detector, "model": request.model,
+        }  # fmt: skip
         audit.record(connection, "recording.submit", session_id, **details)
 
     planned = submit_recording(

@@ -123,7 +123,7 @@ def try_out(
     transport: Annotated[Transport | None, typer.Option(help="What carries RTSP's video.  [tcp]")] = None,
     seconds: Annotated[float, typer.Option(min=0.1, help="How long to watch from the first frame on.")] = 5.0,
     timeout: Annotated[float, typer.Option(min=0.1, help="Seconds to wait for the first packet.")] = 10.0,
-    snapshot: Annotated[Path | None, typer.Option(help="Also save one picture (PNG or JPEG) here.")] = None,
+    snapshot: Annotated[Path | None, typer.Option(help="Also save the first picture (PNG or JPEG) here.")] = None,
     as_json: Json = False,
 ) -> None:
     """Open a camera as the pipeline would, and say what comes: codec, size, rate, faces."""

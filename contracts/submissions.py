@@ -23,6 +23,7 @@ _NEW_S = 5.0  # its check may not be enqueued yet
 _RETRY_S = 5.0
 _INDEX = "emotrace:submissions"
 VIDEO_NAMES = "mp4 m4v mov mkv webm avi ts mts m2ts mpg mpeg flv wmv asf 3gp mxf ogv dav h264 hevc"
+GB = 1_000_000_000
 VIDEO_SUFFIXES = frozenset(f".{name}" for name in VIDEO_NAMES.split())
 
 

@@ -5,7 +5,7 @@ lowest, mean and highest values, so that no peak is averaged away. Each function
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import sqlalchemy as sa
 
@@ -20,15 +20,16 @@ VALUES = (*EMOTIONS, "valence")
 # A running session's rows may be so far ahead of what is written down of its tracks.
 _UNSAVED_S = 300.0
 _STEPS = (1.0, 2.0, 5.0, 10.0)
+_SOURCE = (sources.c.source_id, sources.c.kind, sources.c.name, sources.c.created_at)
 
 
 def list_sources(connection: sa.Connection, limit: int = 1000) -> list[Row]:
     """Return the sources that have sessions, the one with the newest session first."""
     newest = sa.func.max(sessions.c.started_at).label("newest_at")
     query = (
-        sa.select(sources.c.source_id, sources.c.kind, sources.c.name, sa.func.count().label("num_sessions"), newest)
+        sa.select(*_SOURCE, sa.func.count().label("num_sessions"), newest)
         .join_from(sources, sessions)
-        .group_by(sources.c.source_id, sources.c.kind, sources.c.name)
+        .group_by(*_SOURCE)
         .order_by(newest.desc())
         .limit(limit)
     )
@@ -48,11 +49,21 @@ def list_source_sessions(
     return [dict(row) for row in connection.execute(query).mappings()]
 
 
-def list_newest_sessions(connection: sa.Connection, kind: str, limit: int = 500) -> list[Row]:
-    """Return the newest sessions of sources of a kind ("file" or "camera"), each with its ``source`` (name)."""
-    query = sa.select(sessions, sources.c.name.label("source")).join(sources).where(sources.c.kind == kind)
-    query = query.order_by(sessions.c.started_at.desc(), sessions.c.session_id).limit(limit)
-    return [dict(row) for row in connection.execute(query).mappings()]
+def list_newest_sessions(
+    connection: sa.Connection, kind: str, limit: int = 500, kept: Collection[str] = ()
+) -> list[Row]:
+    """Return the newest sessions of sources of a kind ("file" or "camera"), and those of ``kept``, however old.
+
+    Rows have session_id, source_id, source (its name), kind, started_at and ended_at.
+    """
+    columns = (sessions.c.session_id, sessions.c.started_at, sessions.c.ended_at, sources.c.source_id, sources.c.kind)
+    query = sa.select(*columns, sources.c.name.label("source")).join(sources).where(sources.c.kind == kind)
+    newest = query.order_by(sessions.c.started_at.desc(), sessions.c.session_id).limit(limit)
+    rows: list[Row] = [dict(row) for row in connection.execute(newest).mappings()]
+    missing = set(kept) - {row["session_id"] for row in rows}
+    if missing:
+        rows += [dict(row) for row in connection.execute(query.where(sessions.c.session_id.in_(missing))).mappings()]
+    return rows
 
 
 def list_tracks_between(connection: sa.Connection, ranges: Mapping[str, Range]) -> list[Row]:

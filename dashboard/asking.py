@@ -1,17 +1,30 @@
-"""Queries of pages: whoever asks is checked each time, and what was read is kept for all who may ask."""
+"""How pages read: whoever asks a query is checked each time, and what was read is kept for all who may ask."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import update_wrapper
 from typing import Generic, ParamSpec, TypeVar
 
+import sqlalchemy as sa
 import streamlit as st
 
+from contracts.database import read_transaction
 from dashboard.identity import require
+from dashboard.services import open_services
 
 P = ParamSpec("P")
 R = TypeVar("R")
 # Seconds for which an answer about something that goes on is good enough.
 FRESH_S = 2.0
+
+
+def read() -> AbstractContextManager[sa.Connection]:
+    """Begin to read from the database.
+
+    Raises:
+        ServiceError: it is out of reach.
+    """
+    return read_transaction(open_services().engine)
 
 
 class Query(Generic[P, R]):

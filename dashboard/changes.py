@@ -1,4 +1,4 @@
-"""How what visitors change is stored: each change and its audit in one transaction."""
+"""How what visitors change is stored."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ RETRY_S = 3.0
 
 
 def commit(change: Callable[[sa.Connection], R]) -> R:
-    """Do ``change`` in a transaction and return what it returns; where it fails, nothing of it is stored.
+    """Do ``change``, which writes its audit too, in a transaction and return what it returns; or store nothing of it.
 
     Raises:
         ServiceError: the database is out of reach.

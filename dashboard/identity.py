@@ -1,7 +1,8 @@
 """Who looks at the dashboard, and what they may do. Queries and actions ask it, whatever a page draws.
 
-Somebody is known by the token in their browser's cookie (``dashboard.login`` sets it), or by what a provider of OpenID
-Connect vouched for (``st.login``). As long as there are no accounts, whoever sits at this machine may do everything.
+Somebody is known by the token in their browser's cookie (``dashboard.web.login`` sets it), or by what a provider of
+OpenID Connect vouched for (``st.login``). As long as there are no accounts, whoever sits at this machine may do
+everything.
 """
 
 from collections.abc import Mapping

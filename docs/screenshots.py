@@ -21,17 +21,20 @@ from io import BytesIO
 from pathlib import Path
 
 from PIL import Image
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Page
 
 from contracts import markers, store
 from contracts.database import open_database, write_transaction
 from contracts.schema import sessions
 
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+from browsing import CHART, run_chromium
+
 IMAGES = Path(__file__).parent / "images"
 EMOTRACE = [sys.executable, "-P", "-m", "cli.main"]
 PASSWORD = "a password for pictures"  # noqa: S105 - of accounts in a folder that is removed
 DESKTOP, TABLET = (1280, 1100), (820, 1100)
-CHART = ".js-plotly-plot .main-svg"
 # Each page with what it shows when it is drawn.
 PAGES = {
     "timeline": ("/?source={recording}&session={session}", CHART),
@@ -121,15 +124,13 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=8599)
     arguments = parser.parse_args()
     chosen = arguments.only.split(",") if arguments.only else list(PAGES)
-    with tempfile.TemporaryDirectory(prefix="emotrace-pictures-") as name, sync_playwright() as playwright:
+    with tempfile.TemporaryDirectory(prefix="emotrace-pictures-") as name, run_chromium() as browser:
         folder = Path(name)
         clip = Path(shutil.copy(find_clip(), folder / "driver.mp4"))
         kept = {key: value for key, value in os.environ.items() if not key.startswith("EMOTRACE_")}
         environment = {**kept, "EMOTRACE_DATA_DIR": str(folder)}
         os.environ["EMOTRACE_DATA_DIR"] = str(folder)
         ids = prepare(environment, folder, clip)
-        sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=sandbox)
         with everything_running(environment, arguments.port) as address:
             first = browser.new_context()
             log_in(first.new_page(), address)
@@ -150,7 +151,6 @@ def main() -> None:
                         page.wait_for_timeout(4000)
                         keep(page, f"{one}-{scheme}-{width}")
                     context.close()
-        browser.close()
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import redis
 import sqlalchemy as sa
 
 from contracts import batches, jobs, parts, store
+from contracts.audits import record_change
 from contracts.database import open_database, write_transaction
 from contracts.embedded import find_database_url
 from contracts.errors import EmotraceError, ServiceError
@@ -130,10 +131,16 @@ def run_submission_job(check_id: str) -> str:
         if submission is None:
             return "dismissed"
         store_submission(client, msgspec.structs.replace(submission, state=CHECKING))
+
+        def write_audit(connection: sa.Connection, session_id: str) -> None:
+            # The audit of the submission knows no session yet.
+            details = {"name": submission.name, "submission_id": check_id}
+            record_change(connection, submission.who, "recording.plan", session_id, **details)
+
         try:
             planned = submit_recording(
                 engine, client, settings.retry_s, video=Path(submission.path), batch_id=submission.batch_id,
-                priority=submission.priority, fps=submission.fps,
+                priority=submission.priority, fps=submission.fps, write_audit=write_audit,
             )  # fmt: skip
         except EmotraceError as error:
             return _refuse(client, settings, submission, error)

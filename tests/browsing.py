@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from playwright.sync_api import Page, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 from playwright.sync_api import TimeoutError as PageTimeoutError
 
 _CHROMIUM = shutil.which("chromium")
@@ -18,15 +18,21 @@ CHART = ".js-plotly-plot .main-svg"
 
 
 @contextmanager
-def open_browser() -> Iterator[Page]:
-    """An empty page, with the patience that a busy machine needs."""
+def run_chromium() -> Iterator[Browser]:
     with sync_playwright() as playwright:
         sandbox = ["--no-sandbox"] if os.geteuid() == 0 else []
         browser = playwright.chromium.launch(executable_path=_CHROMIUM, args=sandbox)
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def open_browser() -> Iterator[Page]:
+    """An empty page, with the patience that a busy machine needs."""
+    with run_chromium() as browser:
         page = browser.new_page(viewport={"width": 1280, "height": 1000})
         page.set_default_timeout(90_000)
         yield page
-        browser.close()
 
 
 def keep_picture(page: Page, name: str) -> None:

@@ -95,8 +95,11 @@ def test_cancelling_and_retrying_a_batch(run_emotrace: RunEmotrace, folder: Path
     assert done.returncode == 2 and "emotrace batch retry" in done.stderr
     engine = open_database(f"sqlite:///{tmp_path / 'data' / 'emotrace.db'}")
     with read_transaction(engine) as connection:
-        changes = [(row["action"], row["subject"]) for row in list_changes(connection)]
+        rows = list_changes(connection)
     engine.dispose()
+    changes = [(row["action"], row["subject"]) for row in rows]
+    assert all(row["who"].startswith("command line") for row in rows)
+    assert rows[-1]["details"]["name"] == "long.mp4" and rows[-1]["details"]["part_s"] == 4
     assert changes == [(f"recording.{action}", shown["session_id"]) for action in ("retry", "cancel", "submit")]
 
 

@@ -27,9 +27,9 @@ from timeline_rows import (
 from contracts.emotions import COLOURS, EMOTIONS
 from dashboard import texts
 from dashboard.charts import timeline_charts
-from dashboard.charts.panels import Panel, make_panel
 from dashboard.charts.theme import DARK, LIGHT
 from dashboard.files import exports
+from dashboard.reading.panels import Panel, make_panel
 from dashboard.widgets.viewing import View
 from reports.series import Gap
 

@@ -25,11 +25,11 @@ from contracts.schema import sessions
 from contracts.settings import read_settings
 from contracts.submissions import REFUSED, find_upload_dir, list_submissions
 from dashboard.actions import batch_actions
+from dashboard.grants import GRANTS
 from dashboard.identity import ADMIN, VIEWER, Visitor
+from dashboard.offers import find_folders, list_files
 from dashboard.reading.batch_rows import Recording, describe
-from dashboard.reading.offers import find_folders, list_files
 from dashboard.web import upload_routes
-from dashboard.web.grants import GRANTS
 from dashboard.web.uploads import Upload, make_safe_name
 from ingest.submissions import run_submission_job, submit_recording
 
@@ -85,7 +85,9 @@ def test_an_upload_becomes_a_recording_that_workers_read(
     session_id = run_submission_job(submission_id)
     with read_transaction(sqlite_engine) as connection:
         session = store.read_session(connection, session_id)
-        (change,) = audits.list_changes(connection)
+        plan, change = audits.list_changes(connection)
+    assert (plan["who"], plan["action"], plan["subject"]) == (change["who"], "recording.plan", session_id)
+    assert plan["details"]["submission_id"] == submission_id
     assert session["source"] == "Front door.mp4" and session["settings"]["fps"] == 10.0
     assert Path(session["url"]).read_bytes() == clip.read_bytes()
     assert jobs.list_waiting_parts(valkey) == {jobs.name_part_job(session_id, 0)}
@@ -133,7 +135,8 @@ def test_what_is_looked_at_again_is_neither_dismissed_nor_looked_at_twice(
         batch_actions.dismiss_submission(submission_id)
     assert list_uploaded() == ["clip.mp4"] and list_sources(sqlite_engine) == ["clip.mp4"]
     with read_transaction(sqlite_engine) as connection:
-        assert [one["action"] for one in audits.list_changes(connection)] == ["recording.submit"] * 2
+        actions = [one["action"] for one in audits.list_changes(connection)]
+    assert actions == ["recording.plan", "recording.submit", "recording.submit"]
 
 
 def test_an_upload_that_was_left_is_deleted_with_the_next_one(url: str) -> None:

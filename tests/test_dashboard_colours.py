@@ -11,9 +11,9 @@ from timeline_rows import PROBABILITIES
 from contracts import markers
 from contracts.emotions import COLOURS, EMOTIONS, INKS, PALE
 from dashboard.charts import summary_charts, timeline_charts
-from dashboard.charts.panels import make_panel
 from dashboard.charts.shapes import find_contrast, find_ink, mix
 from dashboard.charts.theme import DARK, LIGHT, Theme
+from dashboard.reading.panels import make_panel
 
 READABLE, SEEN = 4.5, 3.0  # WCAG 2, AA: words; what pictures are made of
 

@@ -11,7 +11,7 @@ from dashboard_pages import HOSTILE, list_texts, open_app
 from scipy import stats
 from timeline_rows import add_track, make_camera, make_probabilities, make_session
 
-from contracts import markers, store, timelines
+from contracts import markers, schema, store, timelines
 from contracts.emotions import EMOTIONS
 from contracts.timelines import VALUES
 from dashboard.queries import compare_queries
@@ -43,6 +43,19 @@ def sessions(sqlite_engine: sa.Engine) -> list[dict[str, Any]]:
                 )  # fmt: skip
             made.append(session)
     return made
+
+
+def watch_strips(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Strip, ...]]:
+    """What the page asks for, as it asks."""
+    asked: list[tuple[Strip, ...]] = []
+    read = compare_queries.read_strips
+
+    def read_watched(strips: tuple[Strip, ...]) -> Any:
+        asked.append(strips)
+        return read(strips)
+
+    monkeypatch.setattr(compare_queries, "read_strips", read_watched)
+    return asked
 
 
 def read_table(app: Any, column: str) -> pd.DataFrame:
@@ -96,17 +109,44 @@ def test_a_camera_s_session_stands_beside_a_recording(
             connection, marker_id=store.make_uuid7(), source_id=source_id, author="Ann", session_id=None,
             start=now - 300.0, end=None, name="braking", colour="teal", note="",
         )  # fmt: skip
+    asked = watch_strips(monkeypatch)
     ids = f"{sessions[0]['session_id']},{of_camera['session_id']}"
     app = open_app(monkeypatch, url, "compare", compare="sessions", sessions=ids, zone="UTC")
     spans = read_table(app, "time_s").groupby("strip")["time_s"].agg(["min", "max"])
     recording, camera = sorted(spans.index, key=lambda name: name.startswith("Gate"))
-    assert recording == "drive 0.mp4" and camera.startswith("Gate · ")
+    assert (recording, camera) == ("drive 0.mp4", "Gate")
     assert spans.loc[camera, "min"] == pytest.approx(0.0, abs=1.5)
     assert spans.loc[camera, "max"] == pytest.approx(302.0, abs=3.0)  # its clock runs slow
     next(one for one in app.selectbox if one.label == "Aligned at").set_value("braking").run()
     spans = read_table(app, "time_s").groupby("strip")["time_s"].agg(["min", "max"])
     assert spans.loc[camera, "min"] == pytest.approx(-60.0, abs=1.5)
     assert spans.loc[recording, "min"] == pytest.approx(-5.0, abs=1.5)
+    assert [one.camera_session_id for one in asked[-1]] == [None, of_camera["session_id"]]
+
+
+def test_a_session_that_goes_on_is_read_once_for_a_while(
+    monkeypatch: pytest.MonkeyPatch, url: str, sqlite_engine: sa.Engine
+) -> None:
+    with sqlite_engine.begin() as connection:
+        source_id = make_camera(connection, time.time())
+        connection.execute(sa.update(schema.sessions).values(ended_at=None))
+        (session,) = timelines.list_source_sessions(connection, source_id)
+    asked = watch_strips(monkeypatch)
+    app = open_app(monkeypatch, url, "compare", compare="sessions", sessions=session["session_id"])
+    soon = time.time() + 1.0
+    monkeypatch.setattr(time, "time", lambda: soon)
+    app.run()
+    assert len(asked) >= 2 and len(set(asked)) <= 2  # two where a step of half a minute lies between
+
+
+def test_an_old_session_stays_and_one_that_is_gone_is_said_to_be(
+    monkeypatch: pytest.MonkeyPatch, url: str, sessions: list[dict[str, Any]]
+) -> None:
+    monkeypatch.setattr(compare_queries, "MAX_LISTED", 1)
+    ids = ",".join([*(session["session_id"] for session in sessions), store.make_uuid7()])
+    app = open_app(monkeypatch, url, "compare", compare="sessions", sessions=ids)
+    assert set(read_table(app, "time_s")["strip"]) == {f"drive {number}.mp4" for number in range(3)}
+    assert "1 of what was to be compared is not there any more" in list_texts(app)
 
 
 def test_spans_are_compared_over_each_other_and_side_by_side(

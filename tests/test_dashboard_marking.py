@@ -18,11 +18,11 @@ from contracts.errors import NotAllowedError
 from dashboard import identity
 from dashboard.actions import marking_actions, person_actions
 from dashboard.charts.marks import Mark, stack_marks
-from dashboard.charts.panels import make_panel
 from dashboard.charts.theme import LIGHT
 from dashboard.charts.timeline_charts import draw_timeline
 from dashboard.identity import VIEWER, Visitor
 from dashboard.queries import marking_queries, timeline_queries
+from dashboard.reading.panels import make_panel
 from dashboard.widgets.marking_exchange import make_figures
 from dashboard.widgets.scopes import Scope
 
@@ -129,9 +129,10 @@ def test_the_figures_of_all_markers_are_a_file(
         marking_actions.add_marker(*of_session, start=start, end=start + 2, name=name, colour="teal", note="")
     scope = Scope(*of_session, ((recording["session_id"], 1),), None)
     rows = list_markers(sqlite_engine, recording)
+    read = marking_queries.prepare_spans(*scope[:3])
     # A file is made outside of the page's run, where nobody is known.
     monkeypatch.setattr(identity, "find_visitor", None)
-    table = pd.read_csv(io.BytesIO(make_figures(sqlite_engine, scope, rows, recording)))
+    table = pd.read_csv(io.BytesIO(make_figures(read, rows, recording)))
     assert list(dict.fromkeys(table["marker"])) == ["'=first", "second"]
     for name, begin in (("'=first", 30), ("second", 200)):
         of_marker = table[table["marker"] == name]

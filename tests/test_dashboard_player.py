@@ -25,9 +25,9 @@ from contracts.emotions import EMOTIONS
 from contracts.errors import SourceError
 from contracts.playback import find_playable
 from contracts.schema import emotions
+from dashboard.grants import GRANTS, Grants
 from dashboard.identity import VIEWER, Visitor
 from dashboard.queries.recording_queries import WATCH
-from dashboard.web.grants import GRANTS, Grants
 from dashboard.web.recording_routes import ROUTES
 
 FACTS = {"container": "mov,mp4,m4a,3gp,3g2,mj2", "codec": "h264", "width": 176, "height": 144, "duration_s": 4.0}

@@ -21,10 +21,10 @@ from contracts import audits
 from contracts.database import read_transaction
 from contracts.emotions import COLOURS, EMOTIONS
 from dashboard.actions import exporting_actions
-from dashboard.charts.panels import make_panel
 from dashboard.files import exports, reporting, summary_report, timeline_report
 from dashboard.files.reporting import Shown
 from dashboard.queries import summary_queries, timeline_queries
+from dashboard.reading.panels import make_panel
 from reports.html import Attachment, Report, ReportTable, Section, make_html
 from reports.report_drawing import PanelView
 from reports.series import Gap

@@ -10,6 +10,7 @@ import sqlalchemy as sa
 import torch
 from crop_sequences import make_sequence
 from numpy.typing import NDArray
+from stored_rows import SESSION
 
 from contracts import store
 from contracts.database import read_transaction
@@ -23,7 +24,6 @@ from models.networks import EmotionNet, NetworkConfig
 from models.predictor import EmotionPredictor
 from workers.loop import LoopOptions, run_inference
 
-SESSION = "01900000-0000-7000-8000-00000000000a"
 SIZE = 16
 # As the process of ``analyze`` runs: what another consumer holds is taken over at once.
 ALONE = {"gather_s": 0.0, "claim_after_s": 0.0, "retry_s": 1.0}

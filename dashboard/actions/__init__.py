@@ -1,1 +1,1 @@
-"""Everything that pages change: each public function asks for a role, and stores the change with its audit."""
+"""What visitors change or take away: each public function asks for a role."""

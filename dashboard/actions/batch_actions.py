@@ -14,11 +14,11 @@ from contracts.errors import UsageError
 from contracts.parts import PRIORITIES
 from contracts.submissions import forget_submission, read_refused, remove_upload, submit
 from dashboard.changes import RETRY_S, audit
+from dashboard.grants import GRANTS
 from dashboard.handing_in import UPLOAD, hand_in
 from dashboard.identity import ANALYST, require
-from dashboard.reading.offers import find_folders, is_offered
+from dashboard.offers import find_folders, is_offered
 from dashboard.services import open_redis, open_services
-from dashboard.web.grants import GRANTS
 
 _MAX_FPS = 1000
 

@@ -32,7 +32,8 @@ def try_camera(stream_id: str | None, url: str, transport: str | None) -> Camera
     def begin(connection: sa.Connection) -> Source:
         given = parse_source(url.strip()) if url.strip() or stream_id is None else None
         source = given or cameras.read_source(connection, key, str(stream_id))
-        audits.record_change(connection, visitor.name, "camera.test", stream_id or "new", url=source.url)
+        name = cameras.read_stream(connection, stream_id)["name"] if stream_id else None
+        audits.record_change(connection, visitor.name, "camera.test", stream_id or "new", name=name, url=source.url)
         return source
 
     source = commit(begin)

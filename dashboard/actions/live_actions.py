@@ -4,7 +4,7 @@ import sqlalchemy as sa
 
 from contracts import audits, cameras, store
 from contracts.encryption import find_secret_key
-from dashboard.changes import audit, commit
+from dashboard.changes import commit
 from dashboard.identity import OPERATOR, require
 from dashboard.services import open_services
 
@@ -35,6 +35,13 @@ def begin_look(stream_id: str) -> None:
 
     Raises:
         NotAllowedError: the visitor is no operator.
+        UsageError: the camera is gone.
         ServiceError: the database is out of reach.
     """
-    audit(require(OPERATOR), "camera.look", stream_id)
+    visitor = require(OPERATOR)
+
+    def write(connection: sa.Connection) -> None:
+        stream = cameras.read_stream(connection, stream_id)
+        audits.record_change(connection, visitor.name, "camera.look", stream_id, name=stream["name"])
+
+    commit(write)

@@ -8,7 +8,8 @@ from contracts.emotions import COLOURS, EMOTIONS
 from contracts.timelines import VALUES
 from dashboard.charts.axis import TimeAxis
 from dashboard.charts.canvas import Canvas
-from dashboard.charts.panels import Panel, iterate_rows
+from dashboard.reading.panels import Panel
+from dashboard.reading.rows import iterate_rows
 from dashboard.texts import tell_duration, tell_state
 
 # A gap answers the pointer wherever it is met.

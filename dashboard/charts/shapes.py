@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from dashboard.charts.panels import Panel
+from dashboard.reading.panels import Panel
 
 Floats = NDArray[np.float64]
 

@@ -17,9 +17,9 @@ from dashboard.charts.axis import TimeAxis
 from dashboard.charts.canvas import Canvas
 from dashboard.charts.hovers import add_hover
 from dashboard.charts.marks import Mark, draw_marks, find_lane_px, stack_marks
-from dashboard.charts.panels import Panel, average
 from dashboard.charts.shapes import boxes, fade, find_stretches, line, outline
 from dashboard.charts.theme import Theme
+from dashboard.reading.panels import Panel, average
 from dashboard.texts import to_html
 
 Style = Literal["area", "lines"]

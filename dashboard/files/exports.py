@@ -14,7 +14,7 @@ from pyarrow import parquet
 
 from contracts.timelines import VALUES
 from dashboard.actions.exporting_actions import prepare_file
-from dashboard.charts.panels import Panel
+from dashboard.reading.panels import Panel
 
 _FORMULAS = ("=", "+", "-", "@", "\t", "\r")
 

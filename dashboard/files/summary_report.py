@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 
 from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW
-from dashboard.charts.panels import iterate_rows
 from dashboard.files.reporting import Shown, make_report, offer
+from dashboard.reading.rows import iterate_rows
 from dashboard.reading.summing import Summary
 from dashboard.texts import tell_duration, tell_state, to_line
 from reports.derived import Floats

@@ -8,9 +8,10 @@ import pandas as pd
 
 from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW
 from contracts.timelines import VALUES
-from dashboard.charts.panels import Panel, average, iterate_rows
 from dashboard.files import exports
 from dashboard.files.reporting import Shown, make_report, offer
+from dashboard.reading.panels import Panel, average
+from dashboard.reading.rows import iterate_rows
 from dashboard.texts import tell_duration, tell_state, to_line
 from reports.html import Attachment, Picture, ReportTable, Section
 from reports.report_drawing import PanelView, ReportPanel

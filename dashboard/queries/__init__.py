@@ -1,1 +1,1 @@
-"""Everything that pages read: each public function asks for a role."""
+"""What pages read: each public function asks for a role."""

@@ -6,10 +6,8 @@ import time
 import pandas as pd
 
 from contracts import audits, users
-from contracts.database import read_transaction
-from dashboard.asking import query
+from dashboard.asking import query, read
 from dashboard.identity import ADMIN
-from dashboard.services import open_services
 from dashboard.texts import to_line
 
 FRESH_S = 2.0
@@ -19,7 +17,7 @@ MAX_CHANGES = 500
 @query(ADMIN, ttl=FRESH_S, max_entries=1)
 def list_users() -> pd.DataFrame:
     """Return the accounts: user_id, name, role, disabled, created_at, last_login_at, has_password."""
-    with read_transaction(open_services().engine) as connection:
+    with read() as connection:
         rows = users.list_users(connection)
     columns = ["user_id", "name", "role", "disabled", "created_at", "last_login_at", "has_password"]
     return pd.DataFrame(rows, columns=columns)
@@ -29,7 +27,7 @@ def list_users() -> pd.DataFrame:
 def list_changes(search: str, within_s: float | None) -> pd.DataFrame:
     """Return the newest ``MAX_CHANGES`` changes that hold ``search``: at, who, action, subject, details as one line."""
     since = None if within_s is None else time.time() - within_s
-    with read_transaction(open_services().engine) as connection:
+    with read() as connection:
         rows = audits.list_changes(connection, MAX_CHANGES, search=search, since=since)
     shown = [
         {

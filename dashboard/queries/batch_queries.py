@@ -1,14 +1,12 @@
 """What the Batch page reads: recordings with how far each is, those that wait to be looked at, and those on offer."""
 
 from contracts import batches, jobs
-from contracts.database import read_transaction
-from contracts.submissions import Submission, list_submissions
-from dashboard.asking import FRESH_S, query
+from contracts.submissions import GB, Submission, list_submissions
+from dashboard.asking import FRESH_S, query, read
 from dashboard.identity import ANALYST, VIEWER, require
+from dashboard.offers import Offer, find_folders, list_files
 from dashboard.reading.batch_rows import Recording, describe
-from dashboard.reading.offers import Offer, find_folders, list_files
 from dashboard.services import open_redis, open_services
-from dashboard.web.uploads import GB
 
 MAX_RECORDINGS = 500
 _OFFER_FRESH_S = 10.0
@@ -21,7 +19,7 @@ def list_recordings() -> list[Recording]:
     Raises:
         ServiceError: the database is out of reach.
     """
-    with read_transaction(open_services().engine) as connection:
+    with read() as connection:
         return [describe(row) for row in batches.list_files(connection, limit=MAX_RECORDINGS)]
 
 

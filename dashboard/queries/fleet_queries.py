@@ -1,15 +1,12 @@
 """What runs, as data frames: the cameras that operators want, the wall, and the state of workers and lanes."""
 
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
 from contracts import cameras, timelines
-from contracts.database import read_transaction
 from contracts.emotions import EMOTIONS, find_label
 from contracts.overview import Overview, read_overview
-from dashboard.asking import FRESH_S, query
+from dashboard.asking import FRESH_S, query, read
 from dashboard.identity import OPERATOR, VIEWER, require
 from dashboard.reading.fleet import Recent, make_wall
 from dashboard.services import open_redis, open_services
@@ -19,14 +16,10 @@ _RECENT_FRESH_S = 10.0
 _RECENT_S, _RECENT_BUCKET_S = 120.0, 5.0
 
 
-def _read() -> Any:
-    return read_transaction(open_services().engine)
-
-
 @query(OPERATOR, ttl=FRESH_S, max_entries=4)
 def list_cameras() -> pd.DataFrame:
     """Return the streams that operators want, their URLs without credentials."""
-    with _read() as connection:
+    with read() as connection:
         rows = cameras.list_streams(connection)
     columns = ["stream_id", "name", "kind", "url", "profile", "fps", "transport", "enabled", "preview", "updated_at"]
     return pd.DataFrame(rows, columns=columns)
@@ -54,7 +47,7 @@ def read_wall() -> pd.DataFrame:
 def _read_recent(session_ids: tuple[str, ...]) -> dict[str, Recent]:
     """Return what running sessions saw in the last minutes."""
     found = {}
-    with _read() as connection:
+    with read() as connection:
         for session_id in session_ids:
             points = timelines.read_recent_points(connection, session_id, _RECENT_S, _RECENT_BUCKET_S)
             if points:
@@ -66,6 +59,6 @@ def _read_recent(session_ids: tuple[str, ...]) -> dict[str, Recent]:
 @query(VIEWER, ttl=_RECENT_FRESH_S, max_entries=1)
 def count_rejected() -> pd.DataFrame:
     """Return how many crop sequences and faces no worker could use, by reason, the most first."""
-    with _read() as connection:
+    with read() as connection:
         rows = timelines.count_rejections(connection)
     return pd.DataFrame(rows, columns=["reason", "sequences", "faces", "sessions"])

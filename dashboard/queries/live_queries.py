@@ -8,7 +8,6 @@ import redis
 import streamlit as st
 
 from contracts import previews, stream_state
-from contracts.database import read_transaction
 from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW, find_label
 from contracts.errors import NotAllowedError
 from contracts.latest import read_latest
@@ -16,9 +15,10 @@ from contracts.persons import read_persons
 from contracts.previews import Preview
 from contracts.redis_server import explain_error
 from contracts.stream_state import StreamState
+from dashboard.asking import read
 from dashboard.identity import OPERATOR, require
 from dashboard.queries import fleet_queries
-from dashboard.services import open_redis, open_services
+from dashboard.services import open_redis
 
 # Pages ask for new pictures this often; runs publish up to eight a second.
 REFRESH_S = 0.15
@@ -106,7 +106,7 @@ def _read_rows(
     session_id: str, track_ids: Sequence[int]
 ) -> tuple[dict[int, str], dict[int, tuple[float, tuple[float, ...]]]]:
     """Return whose each track is now, and the time and the probabilities of each track's newest row."""
-    with read_transaction(open_services().engine) as connection:
+    with read() as connection:
         persons = read_persons(connection, session_id)
         rows = read_latest(connection, session_id, track_ids)
     names = {track_id: persons.name(persons.find(track_id, _NOW_PTS)) for track_id in track_ids}

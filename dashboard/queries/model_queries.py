@@ -7,12 +7,10 @@ import msgspec
 import pandas as pd
 
 from contracts import model_uses
-from contracts.database import read_transaction
 from contracts.errors import ModelError
 from contracts.model_card import DEFAULT_MODEL, ModelCard, read_card
-from dashboard.asking import query
+from dashboard.asking import query, read
 from dashboard.identity import VIEWER
-from dashboard.services import open_services
 
 _FRESH_S = 10.0
 USE_COLUMNS = ("model_id", "source_id", "kind", "name", "num_sessions", "num_open", "newest_at")
@@ -33,7 +31,7 @@ def list_models() -> list[Model]:
     Raises:
         ServiceError: the database is out of reach.
     """
-    with read_transaction(open_services().engine) as connection:
+    with read() as connection:
         stored = {row["model_id"]: row for row in model_uses.list_models(connection)}
     default = _find_default()
     found = []
@@ -54,7 +52,7 @@ def list_uses() -> pd.DataFrame:
     Raises:
         ServiceError: the database is out of reach.
     """
-    with read_transaction(open_services().engine) as connection:
+    with read() as connection:
         rows = model_uses.list_model_uses(connection)
     return pd.DataFrame(rows, columns=list(USE_COLUMNS))
 

@@ -6,12 +6,11 @@ import sqlalchemy as sa
 
 from contracts import store, timelines
 from contracts.clocks import SessionClock
-from contracts.database import read_transaction
 from contracts.persons import list_persons
 from contracts.track_history import find_undoable, list_edits, read_version
+from dashboard.asking import read
 from dashboard.identity import VIEWER, require
 from dashboard.reading.stretches import make_clocks
-from dashboard.services import open_services
 
 MAX_OFFERED, SHOWN_EDITS = 200, 10
 
@@ -31,7 +30,7 @@ class Faces(NamedTuple):
 def read_faces(session_id: str) -> Faces:
     """Return who is who in a session, and what was done to its tracks."""
     require(VIEWER)
-    with read_transaction(open_services().engine) as connection:
+    with read() as connection:
         names = {row["track_id"]: row["name"] for row in list_persons(connection, session_id)}
         return _make_faces(connection, session_id, names)
 
@@ -42,7 +41,7 @@ def read_faces_between(session_id: str, start: float, end: float, is_camera: boo
     The moments are seconds of a recording, or since 1970.
     """
     require(VIEWER)
-    with read_transaction(open_services().engine) as connection:
+    with read() as connection:
         if is_camera:
             start, end = (float(moment) for moment in _read_clock(connection, session_id).to_session([start, end]))
         rows = timelines.list_tracks_between(connection, {session_id: (start, end)})[:MAX_OFFERED]
@@ -62,7 +61,7 @@ def find_session_time(session_id: str, at: float) -> float:
         UsageError: there is no such session.
     """
     require(VIEWER)
-    with read_transaction(open_services().engine) as connection:
+    with read() as connection:
         return float(_read_clock(connection, session_id).to_session(at))
 
 

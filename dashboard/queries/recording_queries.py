@@ -3,11 +3,10 @@
 from dataclasses import dataclass
 
 from contracts import store
-from contracts.database import read_transaction
 from contracts.playback import Playable, find_playable
+from dashboard.asking import read
+from dashboard.grants import GRANTS
 from dashboard.identity import VIEWER, require
-from dashboard.services import open_services
-from dashboard.web.grants import GRANTS
 
 WATCH = "watch"
 
@@ -29,6 +28,6 @@ def find_player(session_id: str) -> PlayableLink:
         SourceError: it cannot be played, with the reason.
     """
     visitor = require(VIEWER)
-    with read_transaction(open_services().engine) as connection:
+    with read() as connection:
         recording = find_playable(store.read_session(connection, session_id))
     return PlayableLink(recording, f"/recordings/{GRANTS.issue(visitor, WATCH, session_id)}")

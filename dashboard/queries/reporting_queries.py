@@ -4,10 +4,8 @@ import json
 from typing import NamedTuple
 
 from contracts import timelines
-from contracts.database import read_transaction
-from dashboard.asking import FRESH_S, query
+from dashboard.asking import FRESH_S, query, read
 from dashboard.identity import VIEWER
-from dashboard.services import open_services
 
 
 class Origin(NamedTuple):
@@ -24,7 +22,7 @@ def read_camera_origin(source_id: str, start_at: float, end_at: float) -> Origin
     Raises:
         ServiceError: the database is out of reach.
     """
-    with read_transaction(open_services().engine) as connection:
+    with read() as connection:
         rows = timelines.list_source_sessions(connection, source_id, start_at, end_at)
     models = dict.fromkeys(row["model_id"] for row in rows)
     settings = dict.fromkeys(json.dumps(row["settings"], sort_keys=True) for row in rows)

@@ -7,14 +7,12 @@ import sqlalchemy as sa
 
 from contracts import store, summaries, timelines
 from contracts.clocks import SessionClock
-from contracts.database import read_transaction
 from contracts.persons import read_persons
-from dashboard.asking import query
+from dashboard.asking import query, read
 from dashboard.identity import VIEWER
 from dashboard.reading.camera_gaps import list_camera_gaps
 from dashboard.reading.stretches import Faces, find_stretches, make_clocks
 from dashboard.reading.summing import Part, Summary, make_summary, name_track
-from dashboard.services import open_services
 from reports.series import find_gaps
 
 _FRESH_S = 30.0
@@ -23,7 +21,7 @@ _FRESH_S = 30.0
 @query(VIEWER, ttl=_FRESH_S, max_entries=32, spinner="Summing up …")
 def sum_recording(session_id: str, track_ids: tuple[int, ...] | None, start_s: float, end_s: float) -> Summary:
     """Return what a session comes to between two moments, for each of its tracks or for all faces together."""
-    with read_transaction(open_services().engine) as connection:
+    with read() as connection:
         session = store.read_session(connection, session_id)
         gaps = find_gaps(timelines.list_coverage_between(connection, session_id, start_s, end_s))
         part = _read_part(connection, session, start_s, end_s, track_ids)
@@ -33,7 +31,7 @@ def sum_recording(session_id: str, track_ids: tuple[int, ...] | None, start_s: f
 @query(VIEWER, ttl=_FRESH_S, max_entries=32, spinner="Summing up …")
 def sum_camera(source_id: str, faces: Faces | None, start_at: float, end_at: float) -> Summary:
     """Return what a camera saw between two moments, for each of the faces or for all of them together."""
-    with read_transaction(open_services().engine) as connection:
+    with read() as connection:
         sessions = timelines.list_source_sessions(connection, source_id, start_at, end_at)
         clocks = make_clocks(connection, sessions)
         gaps = list_camera_gaps(connection, source_id, sessions, clocks, start_at, end_at)

@@ -7,36 +7,30 @@ from typing import Any
 import pandas as pd
 
 from contracts import store, timelines
-from contracts.database import read_transaction
 from contracts.persons import NOBODY, Persons, read_all_persons, read_persons
-from dashboard.asking import FRESH_S, query
-from dashboard.charts.panels import Panel, make_panel
+from dashboard.asking import FRESH_S, query, read
 from dashboard.identity import VIEWER
 from dashboard.reading.camera_gaps import list_camera_gaps
+from dashboard.reading.panels import Panel, make_panel
 from dashboard.reading.stretches import Faces, find_ranges, find_stretches, make_clocks
 from dashboard.reading.summing import name_track
-from dashboard.services import open_services
 from reports.series import find_gaps
 
 MAX_FACES = 6
 
 
-def _read() -> Any:
-    return read_transaction(open_services().engine)
-
-
 @query(VIEWER, ttl=FRESH_S, max_entries=4)
 def list_sources() -> pd.DataFrame:
-    """Return the sources with sessions: source_id, kind, name, num_sessions, newest_at."""
-    with _read() as connection:
+    """Return the sources with sessions: source_id, kind, name, created_at, num_sessions, newest_at."""
+    with read() as connection:
         rows = timelines.list_sources(connection)
-    return pd.DataFrame(rows, columns=["source_id", "kind", "name", "num_sessions", "newest_at"])
+    return pd.DataFrame(rows, columns=["source_id", "kind", "name", "created_at", "num_sessions", "newest_at"])
 
 
 @query(VIEWER, ttl=FRESH_S, max_entries=64)
 def list_sessions(source_id: str) -> pd.DataFrame:
     """Return a source's sessions, the newest first: session_id, status, model_id, started_at, ended_at."""
-    with _read() as connection:
+    with read() as connection:
         rows = timelines.list_source_sessions(connection, source_id)
     return pd.DataFrame(rows, columns=["session_id", "status", "model_id", "started_at", "ended_at", "error"])
 
@@ -48,7 +42,7 @@ def read_session(session_id: str) -> dict[str, Any]:
     Raises:
         UsageError: there is none with this id.
     """
-    with _read() as connection:
+    with read() as connection:
         session = dict(store.read_session(connection, session_id))
         return {**session, "duration_s": timelines.find_duration(connection, session)}
 
@@ -56,7 +50,7 @@ def read_session(session_id: str) -> dict[str, Any]:
 @query(VIEWER, ttl=FRESH_S, max_entries=64)
 def list_tracks(session_id: str) -> pd.DataFrame:
     """Return a session's faces, those seen most first: track_id, name, num_faces, start_s, end_s."""
-    with _read() as connection:
+    with read() as connection:
         rows = timelines.list_tracks_between(connection, {session_id: (0.0, math.inf)})
     return pd.DataFrame(rows, columns=["track_id", "name", "num_faces", "start_s", "end_s"])
 
@@ -64,7 +58,7 @@ def list_tracks(session_id: str) -> pd.DataFrame:
 @query(VIEWER, ttl=FRESH_S, max_entries=128)
 def read_recording(session_id: str, track_ids: tuple[int, ...] | None, start_s: float, end_s: float) -> list[Panel]:
     """Return a panel for each track of a session between two moments, or one for all faces together."""
-    with _read() as connection:
+    with read() as connection:
         session = store.read_session(connection, session_id)
         gaps = find_gaps(timelines.list_coverage_between(connection, session_id, start_s, end_s))
         rows = timelines.read_points(connection, session, start_s, end_s, track_ids)
@@ -83,7 +77,7 @@ def list_camera_faces(source_id: str, start_at: float, end_at: float, kept: Face
     ``session_id`` and ``track_id`` name them; ``start_at`` and ``end_at`` are seconds since 1970. Those of ``kept`` are
     there too, however seldom they were seen.
     """
-    with _read() as connection:
+    with read() as connection:
         sessions = timelines.list_source_sessions(connection, source_id, start_at, end_at)
         clocks = make_clocks(connection, sessions)
         rows = timelines.list_tracks_between(connection, find_ranges(sessions, clocks, start_at, end_at))
@@ -109,7 +103,7 @@ def read_camera(source_id: str, faces: Faces | None, start_at: float, end_at: fl
 
     ``faces`` are pairs of session and track. Times are seconds since 1970, the camera's drift taken out.
     """
-    with _read() as connection:
+    with read() as connection:
         sessions = timelines.list_source_sessions(connection, source_id, start_at, end_at)
         clocks = make_clocks(connection, sessions)
         gaps = list_camera_gaps(connection, source_id, sessions, clocks, start_at, end_at)

@@ -1,1 +1,1 @@
-"""How rows are put together for queries: nothing here asks for a role, nothing here is drawn."""
+"""How rows are put together as panels and tables: nothing here asks for a role, nothing here is drawn."""

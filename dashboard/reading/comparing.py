@@ -8,7 +8,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from contracts.timelines import VALUES, find_bucket_s
-from dashboard.charts.panels import Panel
+from dashboard.reading.panels import Panel
 from dashboard.reading.stretches import Faces
 
 MAX_STRIPS = 12
@@ -18,7 +18,11 @@ _CONFIDENCE = 0.95
 
 
 class Strip(NamedTuple):
-    """A stretch of time of a face, or of all faces together (None). ``origin`` is the moment that is 0 s for it."""
+    """A stretch of time of a face, or of all faces together (None). ``origin`` is the moment that is 0 s for it.
+
+    Times are seconds of a recording's session (``session_id``), or since 1970 of a camera (None): of all its sessions
+    between ``start`` and ``end``, or of one alone (``camera_session_id``).
+    """
 
     name: str
     source_id: str
@@ -27,6 +31,7 @@ class Strip(NamedTuple):
     start: float
     end: float
     origin: float
+    camera_session_id: str | None = None
 
 
 def find_bounds(strips: Sequence[Strip]) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""What spans come to, read by whoever may: for pages (``marking_queries``) and for files."""
+"""What spans come to, for pages and for files."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -26,7 +26,7 @@ class SpanFigures(NamedTuple):
 def read_span(
     connection: sa.Connection, source_id: str, session_id: str | None, faces: Faces | None, start: float, end: float
 ) -> SpanFigures:
-    """Return the figures of a span, for files: they are made outside of their page, where nobody is known any more."""
+    """Return the figures of a span."""
     levels: dict[str, pd.DataFrame] = {}
     reactions = []
     for stretch in list_stretches(connection, source_id, session_id, faces, start, end):

@@ -10,14 +10,13 @@ import streamlit as st
 from contracts.errors import EmotraceError
 from contracts.parts import PRIORITIES
 from contracts.store import COMPLETE, FAILED, INCOMPLETE, INTERRUPTED, make_uuid7
-from contracts.submissions import REFUSED, Submission
+from contracts.submissions import GB, REFUSED, Submission
 from dashboard.actions import batch_actions
 from dashboard.asking import FRESH_S
 from dashboard.identity import ANALYST, VIEWER, require
 from dashboard.queries import batch_queries
 from dashboard.reading.batch_rows import Recording
 from dashboard.texts import show_errors, tell_duration, tell_moment, to_line, to_markdown
-from dashboard.web.uploads import GB
 from dashboard.widgets import choosing
 from dashboard.widgets.options import tell_apart
 from dashboard.widgets.uploader import show_uploader
@@ -85,7 +84,9 @@ def _pick(batch_id: str, fps: float | None, priority: str) -> None:
         "Recordings",
         list(offers),
         format_func=tell_apart(
-            offers, lambda one: f"{to_line(offers[one].name, 120)} ({offers[one].num_bytes / GB:.2f} GB)"
+            offers,
+            lambda one: f"{to_line(offers[one].name, 120)} ({offers[one].num_bytes / GB:.2f} GB)",
+            lambda one: to_line(str(offers[one].path.parent), 80),
         ),
         placeholder="Choose, or type a part of the name",
         key=f"picked-{st.session_state.get('handed-in', 0)}",

@@ -8,8 +8,8 @@ import streamlit as st
 from contracts.cameras import PROFILES
 from contracts.errors import EmotraceError
 from dashboard.actions import camera_actions
-from dashboard.charts.panels import iterate_rows
 from dashboard.queries import fleet_queries
+from dashboard.reading.rows import iterate_rows
 from dashboard.texts import show_errors, to_line, to_markdown
 from dashboard.widgets.camera_testing import show_test
 

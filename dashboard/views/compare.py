@@ -7,14 +7,14 @@ import streamlit as st
 
 from contracts.timelines import VALUES
 from dashboard.charts import compare_charts, timeline_charts
-from dashboard.charts.legend import show_legend
-from dashboard.charts.panels import Panel, average
 from dashboard.charts.theme import find_theme
 from dashboard.files import exports
 from dashboard.queries import compare_queries
 from dashboard.reading.comparing import Strip, average_strips, find_bounds, make_bins
+from dashboard.reading.panels import Panel, average
 from dashboard.texts import show_errors, tell_seconds, to_html, to_line
 from dashboard.widgets import choosing, compare_choosing
+from dashboard.widgets.legend import show_legend
 
 OVERLAID, SIDE_BY_SIDE = "overlaid", "side by side"
 _CHART = {"displayModeBar": False}

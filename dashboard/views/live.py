@@ -7,10 +7,10 @@ from typing import Any
 import streamlit as st
 
 from dashboard.actions import live_actions
-from dashboard.charts.panels import iterate_rows
 from dashboard.queries import fleet_queries, live_queries
 from dashboard.queries.live_queries import Look
 from dashboard.reading.fleet import SIGNS
+from dashboard.reading.rows import iterate_rows
 from dashboard.texts import keep_errors, show_errors, show_kept_error, tell_state, to_line, to_markdown
 from dashboard.widgets import live_view
 

@@ -11,14 +11,14 @@ from contracts.errors import SourceError
 from dashboard.asking import FRESH_S
 from dashboard.charts import timeline_charts
 from dashboard.charts.axis import read_place
-from dashboard.charts.legend import show_legend
-from dashboard.charts.panels import Panel
 from dashboard.charts.theme import find_theme
 from dashboard.files import exports, reporting, timeline_report
 from dashboard.queries import timeline_queries
 from dashboard.queries.recording_queries import find_player
+from dashboard.reading.panels import Panel
 from dashboard.texts import show_errors, tell_duration, to_markdown
 from dashboard.widgets import choosing, marking, marking_links, moments, person_editing, timeline_words
+from dashboard.widgets.legend import show_legend
 from dashboard.widgets.player import show_player
 from dashboard.widgets.scopes import Scope
 from dashboard.widgets.viewing import View, read_view, set_view, show_controls

@@ -9,9 +9,9 @@ from contracts.errors import EmotraceError
 from contracts.password_hashes import MIN_LENGTH
 from contracts.users import ROLES
 from dashboard.actions import account_actions
-from dashboard.charts.panels import iterate_rows
 from dashboard.identity import ADMIN, require
 from dashboard.queries import account_queries
+from dashboard.reading.rows import iterate_rows
 from dashboard.texts import show_errors, tell_moment, to_line, to_markdown
 from dashboard.widgets.choosing import choose_zone
 

@@ -13,9 +13,9 @@ from contracts import store
 from contracts.database import read_transaction
 from contracts.errors import EmotraceError
 from contracts.playback import find_playable, read_faces
+from dashboard.grants import GRANTS
 from dashboard.queries.recording_queries import WATCH
 from dashboard.services import open_services
-from dashboard.web.grants import GRANTS
 
 MAX_SPAN_S = 60.0
 # Whatever a file holds, a browser is to take it for a video, of nobody else's page.

@@ -11,9 +11,9 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from contracts.errors import EmotraceError, OutputError, UsageError
+from dashboard.grants import GRANTS, Grant
 from dashboard.handing_in import UPLOAD, hand_in
 from dashboard.services import open_services
-from dashboard.web.grants import GRANTS, Grant
 from dashboard.web.uploads import Upload
 
 _BLOCK_BYTES = 1 << 20

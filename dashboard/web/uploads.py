@@ -9,9 +9,8 @@ from pathlib import Path
 from contracts.errors import OutputError, SourceError, UsageError
 from contracts.settings import Settings
 from contracts.store import make_uuid7
-from contracts.submissions import find_upload_dir
+from contracts.submissions import GB, find_upload_dir
 
-GB = 1_000_000_000
 # What must stay free on the disk: the database and Valkey write there too.
 _RESERVE_BYTES = GB
 _MAX_STEM, _MAX_SUFFIX, _MAX_BYTES = 100, 10, 200

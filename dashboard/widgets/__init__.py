@@ -1,1 +1,1 @@
-"""The parts of pages that somebody uses: what is chosen, filled in, played or marked."""
+"""The parts of pages: what is chosen, filled in, played, marked or explained."""

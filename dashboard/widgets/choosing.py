@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 
 import streamlit as st
 
-from dashboard.charts.panels import iterate_rows
 from dashboard.queries import timeline_queries
+from dashboard.reading.rows import iterate_rows
 from dashboard.reading.stretches import Faces
-from dashboard.texts import tell_duration, tell_moment, to_line
+from dashboard.texts import find_zone, tell_duration, tell_moment, to_line
 from dashboard.widgets.options import tell_apart
 
 CAMERA = "camera"
@@ -43,7 +43,7 @@ def choose_source() -> Any | None:
         "Source",
         list(by_id),
         index=_find_index(list(by_id), "source"),
-        format_func=tell_apart(by_id, tell),
+        format_func=tell_apart(by_id, tell, lambda one: f"since {tell_moment(by_id[one].created_at, find_zone())}"),
         key="source",
     )
     assert chosen is not None

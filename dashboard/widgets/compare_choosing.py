@@ -2,21 +2,23 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import streamlit as st
 
 from contracts import store
-from dashboard.charts.panels import iterate_rows
 from dashboard.queries import compare_queries, marking_queries, timeline_queries
-from dashboard.reading.comparing import MAX_STRIPS, Strip
+from dashboard.reading.comparing import MAX_STRIPS, NUM_BINS, Strip
+from dashboard.reading.rows import iterate_rows
 from dashboard.texts import tell_duration, tell_moment, tell_place, to_line, to_markdown
 from dashboard.widgets import choosing
 from dashboard.widgets.options import tell_apart
 
 FACES, SESSIONS, SPANS = "faces", "sessions", "spans"
+# A session that goes on is compared up to such a moment, so that what was read is good for a while.
+_STEP_S = 30.0
 _START, _FIRST_SEEN = "the start", "each one's first row"
 
 
@@ -29,17 +31,7 @@ def choose_strips(zone: ZoneInfo) -> list[Strip]:
     )  # fmt: skip
     st.query_params["compare"] = kind or FACES
     choose = {SESSIONS: _choose_sessions, SPANS: _choose_spans}.get(kind or FACES, _choose_faces)
-    return _tell_apart(choose(zone))
-
-
-def _tell_apart(strips: Sequence[Strip]) -> list[Strip]:
-    """Number strips of one name, so that each is seen."""
-    counts, seen = Counter(one.name for one in strips), Counter[str]()
-    found = []
-    for one in strips:
-        seen[one.name] += 1
-        found.append(one._replace(name=f"{one.name} ({seen[one.name]})") if counts[one.name] > 1 else one)
-    return found
+    return choose(zone)
 
 
 def _choose_faces(zone: ZoneInfo) -> list[Strip]:
@@ -101,13 +93,16 @@ def _tell_marker(row: store.Row, zone: ZoneInfo | None) -> str:
 
 
 def _choose_sessions(zone: ZoneInfo) -> list[Strip]:
-    rows = {row.session_id: row for row in iterate_rows(compare_queries.list_sessions())}
-
-    def tell(one: str) -> str:
-        return f"{to_line(rows[one].source)} · {tell_moment(rows[one].started_at, zone)}"
-
-    chosen = _choose_many("Sessions", SESSIONS, rows, tell)
-    whole = {one: _make_strip(rows[one], tell(one)) for one in chosen}
+    asked = tuple(one for one in _read_asked(SESSIONS) if one)
+    rows = {row.session_id: row for row in iterate_rows(compare_queries.list_sessions(asked))}
+    chosen = _choose_many(
+        "Sessions",
+        SESSIONS,
+        rows,
+        lambda one: to_line(rows[one].source),
+        lambda one: f"{to_line(rows[one].source)} · {tell_moment(rows[one].started_at, zone)}",
+    )
+    whole = {one: _make_strip(rows[one], name) for one, name in chosen.items()}
     marks = {one: _list_markers(strip) for one, strip in whole.items()}
     names = Counter(name for of_one in marks.values() for name in {row["name"] for row in of_one})
     aligned = _choose_alignment(
@@ -116,23 +111,25 @@ def _choose_sessions(zone: ZoneInfo) -> list[Strip]:
     )
     strips = []
     for one, strip in whole.items():
-        starts = (
-            [strip.start] if aligned == _START else [mark["start"] for mark in marks[one] if mark["name"] == aligned]
-        )
-        if starts:
-            strips.append(strip._replace(origin=starts[0]))
+        named = [mark["start"] for mark in marks[one] if mark["name"] == aligned]
+        origins = [strip.start] if aligned == _START else named
+        if origins:
+            strips.append(strip._replace(origin=origins[0]))
         else:
-            st.caption(f"Left out, as it has no such marker: {to_markdown(rows[one].source)}")
+            st.caption(f"Left out, as it has no such marker: {to_markdown(strip.name)}")
     return strips
 
 
-def _make_strip(row: Any, told: str) -> Strip:
+def _make_strip(row: Any, name: str) -> Strip:
     """Return the strip of a whole session: in seconds of a recording, or in a camera's seconds since 1970."""
     if row.kind == choosing.CAMERA:
-        end = time.time() if row.ended_at is None else row.ended_at
-        return Strip(told, row.source_id, None, None, row.started_at, max(end, row.started_at + 0.2), row.started_at)
+        start, end = row.started_at, row.ended_at
+        if end is None:  # it ends now, but not at another moment with each run of the page
+            step = max(_STEP_S, (time.time() - start) // NUM_BINS)
+            end = time.time() // step * step
+        return Strip(name, row.source_id, None, None, start, max(end, start + 0.2), start, row.session_id)
     end = max(timeline_queries.read_session(row.session_id)["duration_s"], 0.2)
-    return Strip(to_line(row.source), row.source_id, row.session_id, None, 0.0, end, 0.0)
+    return Strip(name, row.source_id, row.session_id, None, 0.0, end, 0.0)
 
 
 def _list_markers(strip: Strip) -> list[store.Row]:
@@ -153,36 +150,51 @@ def _choose_spans(zone: ZoneInfo) -> list[Strip]:
         length = "" if row["end"] is None else f", {tell_duration(row['end'] - row['start'])}"
         return f"{to_line(row['name'])} · {to_line(row['source'])} · {tell_place(row['start'], of_camera)}{length}"
 
-    chosen = _choose_many("Spans and markers", SPANS, rows, tell)
+    chosen = _choose_many(
+        "Spans and markers",
+        SPANS,
+        rows,
+        lambda one: f"{to_line(rows[one]['name'], 30)} · {to_line(rows[one]['source'], 30)}",
+        tell,
+    )
     first, second = st.columns(2)
     before = first.number_input("Seconds before", 0.0, 600.0, 1.0, 1.0, key="seconds-before")
     after = second.number_input(
         "Seconds after a marker without an end", 0.5, 3600.0, 10.0, 1.0, key="seconds-after"
     )  # fmt: skip
     strips = []
-    for one in chosen:
+    for one, name in chosen.items():
         row = rows[one]
         end = row["end"] if row["end"] is not None else row["start"] + after
-        name = f"{to_line(row['name'], 30)} · {to_line(row['source'], 30)}"
         start = max(0.0, row["start"] - before)
         strips.append(Strip(name, row["source_id"], row["session_id"], None, start, end, row["start"]))
     return strips
 
 
-def _choose_many(label: str, parameter: str, rows: dict[str, Any], tell: Callable[[str], str]) -> list[str]:
-    key = f"compare-{parameter}"
-    asked = st.session_state.get(key, st.query_params.get(parameter, "").split(","))
+def _choose_many(
+    label: str, parameter: str, rows: Mapping[str, Any], name: Callable[[str], str], tell: Callable[[str], str]
+) -> dict[str, str]:
+    """Let the visitor choose some of ``rows`` by the words of ``tell``; return a name for each.
+
+    Those are short where ``name`` tells the chosen ones apart, and else the words that each was chosen by.
+    """
+    key, tell = f"compare-{parameter}", tell_apart(rows, tell)
+    asked = _read_asked(parameter)
+    if gone := sum(bool(one) and one not in rows for one in asked):
+        st.caption(f"{gone} of what was to be compared {'is' if gone == 1 else 'are'} not there any more.")
     st.session_state[key] = [one for one in asked if one in rows][:MAX_STRIPS]
     chosen = st.multiselect(
-        label,
-        list(rows),
-        max_selections=MAX_STRIPS,
-        format_func=tell_apart(rows, tell),
-        key=key,
-        placeholder="Choose two or more",
+        label, list(rows), max_selections=MAX_STRIPS, format_func=tell, key=key, placeholder="Choose two or more"
     )
     if chosen:
         st.query_params[parameter] = ",".join(chosen)
     else:
         st.query_params.pop(parameter, None)
-    return list(chosen)
+    counts = Counter(map(name, chosen))
+    return {one: name(one) if counts[name(one)] == 1 else tell(one) for one in chosen}
+
+
+def _read_asked(parameter: str) -> Sequence[str]:
+    """Return what is chosen, or what the page's address names at first."""
+    asked: Sequence[str] = st.session_state.get(f"compare-{parameter}", st.query_params.get(parameter, "").split(","))
+    return asked

@@ -1,19 +1,17 @@
 """Markers as a file: taken out, and taken in."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pandas as pd
-import sqlalchemy as sa
 import streamlit as st
 
 from contracts import store
-from contracts.database import read_transaction
 from dashboard.actions import marking_actions
 from dashboard.actions.exporting_actions import prepare_file
 from dashboard.files import exports, marking_files
-from dashboard.reading.spans import read_span
-from dashboard.services import open_services
+from dashboard.queries import marking_queries
+from dashboard.reading.spans import SpanFigures
 from dashboard.texts import show_errors
 from dashboard.widgets.scopes import Scope
 from dashboard.widgets.span_figures import find_ends, make_figures_table
@@ -28,10 +26,10 @@ def show_exchange(
     """Offer the markers as a file, and take a file's."""
     with st.expander("Import and export"):
         with st.container(horizontal=True):
-            engine = open_services().engine
+            read = marking_queries.prepare_spans(*scope[:3])
             for label, name, write in (
                 ("Markers as CSV", "markers", lambda _author: marking_files.write_markers(rows, scope.zone)),
-                ("Figures of all as CSV", "figures", lambda _author: make_figures(engine, scope, rows, about)),
+                ("Figures of all as CSV", "figures", lambda _author: make_figures(read, rows, about)),
             ):
                 made = prepare_file(
                     write, "markers.export", scope.session_id or scope.source_id, kind=name, rows=len(rows)
@@ -59,11 +57,9 @@ def show_exchange(
             st.success(told)
 
 
-def make_figures(engine: sa.Engine, scope: Scope, rows: Sequence[store.Row], about: Mapping[str, Any]) -> bytes:
+def make_figures(
+    read: Callable[[float, float], SpanFigures], rows: Sequence[store.Row], about: Mapping[str, Any]
+) -> bytes:
     """Return the figures of markers as CSV, for the faces that the page shows; those without results are left out."""
-    tables = []
-    for row in rows[:MAX_FIGURES]:
-        with read_transaction(engine) as connection:
-            figures = read_span(connection, *scope[:3], *find_ends(row))
-        tables.append(make_figures_table(figures, row))
+    tables = [make_figures_table(read(*find_ends(row)), row) for row in rows[:MAX_FIGURES]]
     return exports.to_csv(pd.concat(tables, ignore_index=True), about)

@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from contracts.errors import UsageError
-from dashboard.charts.panels import Panel
 from dashboard.files import exports
 from dashboard.files.marking_files import read_time
+from dashboard.reading.panels import Panel
 from dashboard.texts import keep_errors, show_kept_error, tell_place, to_markdown
 from dashboard.widgets.viewing import View
 

@@ -8,13 +8,19 @@ from typing import TypeVar
 Option = TypeVar("Option", bound=Hashable)
 
 
-def tell_apart(options: Iterable[Option], tell: Callable[[Option], str]) -> Callable[[Option], str]:
-    """Return what tells each option in words of its own: where several read alike, a sign of each is added.
+def tell_apart(
+    options: Iterable[Option], tell: Callable[[Option], str], add: Callable[[Option], str] | None = None
+) -> Callable[[Option], str]:
+    """Return what tells each option in words of its own.
 
-    The sign depends on the option alone. Numbers in their order would come to mean others with each new option.
+    Where several read alike, what ``add`` says of each is added, and where that is not enough, a sign. Both are to
+    depend on the option alone: numbers in their order would come to mean others with each new option.
     """
     said = {one: tell(one) for one in options}
     counts = Counter(said.values())
+    if add is not None:
+        said = {one: words if counts[words] < 2 else f"{words} · {add(one)}" for one, words in said.items()}
+        counts = Counter(said.values())
 
     def tell_one(option: Option) -> str:
         words = said[option] if option in said else tell(option)

@@ -12,6 +12,7 @@ from dashboard.identity import ANALYST, find_visitor
 from dashboard.queries import person_queries
 from dashboard.queries.person_queries import Faces
 from dashboard.texts import find_zone, keep_errors, show_kept_error, tell_moment, tell_place, to_line, to_markdown
+from dashboard.widgets.options import tell_apart
 from dashboard.widgets.viewing import View
 
 
@@ -33,7 +34,10 @@ def show_editing(key: str, session_ids: Sequence[str], view: View, zone: ZoneInf
         session_id = session_ids[0]
         if len(session_ids) > 1:
             session_id = st.selectbox(
-                "Session", session_ids, format_func=lambda one: f"… {one[-4:]}", key=f"editing-session-{key}"
+                "Session",
+                session_ids,
+                format_func=tell_apart(session_ids, lambda one: f"… {one[-4:]}"),
+                key=f"editing-session-{key}",
             )
         faces = person_queries.read_faces_between(session_id, view.start, view.end, zone is not None)
         if find_visitor().may(ANALYST) and faces.names:

@@ -8,9 +8,9 @@ import streamlit as st
 
 from contracts import store
 from contracts.spans import BASELINE_S, HOLD_S, SEARCH_S
-from dashboard.charts.panels import iterate_rows
 from dashboard.files import exports
 from dashboard.queries import marking_queries
+from dashboard.reading.rows import iterate_rows
 from dashboard.reading.spans import SpanFigures
 from dashboard.reading.stretches import Faces
 from dashboard.texts import show_errors, to_markdown

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from contracts.emotions import EMOTIONS, UNCERTAIN_BELOW
-from dashboard.charts.panels import Panel, average
+from dashboard.reading.panels import Panel, average
 from dashboard.texts import tell_place, to_line
 from dashboard.widgets.viewing import View
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboard.web.uploads import GB
+from contracts.submissions import GB
 
 _FOLDER = Path(__file__).parent.parent / "components"
 _mount = st.components.v2.component(

@@ -48,10 +48,7 @@ class Phase:
 
 
 SMALL_PHASES = (Phase("stills", 36, 0.1, SIZES_PX, STRONG), Phase("refine", 14, 0.05, SIZES_PX[-1:], MILD))
-BASE_PHASES = (
-    Phase("stills", 36, 0.1, SIZES_PX, MILD, label_smoothing=0.1),
-    Phase("refine", 30, 0.05, SIZES_PX[-1:], MILD, label_smoothing=0.1),
-)
+BASE_PHASES = (Phase("stills", 36, 0.1, SIZES_PX, MILD, label_smoothing=0.1),)
 TAUGHT_PHASES = (Phase("distil", 20, 0.05, SIZES_PX[-1:], MILD, label_smoothing=0.1),)
 
 

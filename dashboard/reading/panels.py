@@ -1,6 +1,6 @@
 """The numbers of one face's timeline, ready to be drawn: its points, cut into segments, and its gaps with reasons."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -58,11 +58,6 @@ def _make_gaps(gaps: Sequence[Gap], start: float, end: float) -> pd.DataFrame:
     inside = [(max(gap.start_s, start), min(gap.end_s, end), gap.state) for gap in gaps]
     longest = sorted((gap for gap in inside if gap[1] > gap[0]), key=lambda gap: gap[0] - gap[1])[:MAX_GAPS]
     return pd.DataFrame(sorted(longest), columns=["start", "end", "state"])
-
-
-def iterate_rows(table: pd.DataFrame) -> Iterator[Any]:
-    """Yield a table's rows, each with its columns as attributes, as plain Python values."""
-    return iter(table.itertuples(index=False))
 
 
 def average(points: pd.DataFrame) -> pd.Series:
