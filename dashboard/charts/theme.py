@@ -44,5 +44,5 @@ def make_style() -> str:
     style += _PLAYER_STYLE
     if find_theme() is DARK:
         # The theme's accent is dark enough for white words on it, and so too dark for words of its own.
-        style += f" [role=radio][data-selected=true] p {{color: {DARK.accent}}}"
+        style += f" :is([role=radio], [data-variant=pills])[data-selected=true] p {{color: {DARK.accent}}}"
     return style
