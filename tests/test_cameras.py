@@ -7,28 +7,18 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from cryptography.fernet import Fernet
+from stored_rows import CARD
 
 from contracts import cameras, store
 from contracts.database import read_transaction, write_transaction
-from contracts.emotions import EMOTIONS
 from contracts.encryption import SecretKey
 from contracts.errors import SecretKeyError, UsageError
-from contracts.model_card import InputContract, ModelCard
 from contracts.schema import sessions, streams
 from contracts.sources import parse_source
 
 URL = "rtsp://admin:sec@ret@10.0.0.5:554/live"
 SHOWN = "rtsp://***@10.0.0.5:554/live"
 LOCATION = "rtsp://admin:sec%40ret@10.0.0.5:554/live"
-CARD = ModelCard(
-    name="model",
-    labels=EMOTIONS,
-    input=InputContract(48, 1),
-    window_length=16,
-    temperature=1.0,
-    network={},
-    sha256="12345678" * 8,
-)
 
 
 @pytest.fixture

@@ -26,7 +26,7 @@ from contracts.settings import read_settings
 from contracts.sources import parse_source
 from contracts.stream_state import BACKING_OFF, LIVE, StreamState, publish_state
 from dashboard import identity
-from dashboard.actions import live_actions
+from dashboard.actions import camera_actions
 from dashboard.identity import ANALYST, Visitor
 from dashboard.queries import fleet_queries, live_queries
 from dashboard.widgets import live_view
@@ -169,8 +169,8 @@ def test_who_is_no_operator_sees_no_picture_and_turns_nothing_on(
     for attempt in (
         lambda: live_queries.look_at(stream_id),
         lambda: fleet_queries.list_cameras(),
-        lambda: live_actions.begin_look(stream_id),
-        lambda: live_actions.set_preview(stream_id, False),
+        lambda: camera_actions.begin_look(stream_id),
+        lambda: camera_actions.set_preview(stream_id, False),
     ):
         with pytest.raises(NotAllowedError, match="operator"):
             attempt()
@@ -227,7 +227,7 @@ def test_a_view_that_was_turned_off_and_on_again_is_noted_again(
     stream_id = add_camera(sqlite_engine, preview=True)
     app = open_app(monkeypatch, url, "live")
     app.toggle[0].set_value(True).run()
-    live_actions.set_preview(stream_id, False)
+    camera_actions.set_preview(stream_id, False)
     fleet_queries.list_cameras.clear()
     assert "is off" in list_texts(app.run())
     press(app, "Turn the live view on")

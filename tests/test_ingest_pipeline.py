@@ -16,6 +16,7 @@ import redis
 import sqlalchemy as sa
 from make_videos import cut_off, draw_pattern, read_pictures, write_video
 from numpy.typing import NDArray
+from stored_rows import CARD
 
 import ingest.finding
 from contracts import ledger, store
@@ -23,7 +24,6 @@ from contracts.boxes import compute_iou
 from contracts.database import read_transaction, write_transaction
 from contracts.ledger import Ledger
 from contracts.messages import Box, CropSequence, decode
-from contracts.model_card import InputContract, ModelCard
 from contracts.stream import CropStream
 from ingest.analysis import make_face_crop
 from ingest.finding import FaceFinder
@@ -38,15 +38,6 @@ from ingest.tracking import Track, Tracker
 from ingest.windows import PROFILES, WindowBuffer
 from models.detection import Detection, make_detector
 
-CARD = ModelCard(
-    name="test",
-    labels=("angry", "disgust", "fear", "happy", "sad", "surprise", "neutral"),
-    input=InputContract(size_px=48, channels=1),
-    window_length=16,
-    temperature=1.0,
-    network={},
-    sha256="0" * 64,
-)
 FASTSTART = {"movflags": "faststart"}
 NTSC = Fraction(1001, 30000)
 Picture = NDArray[np.uint8]

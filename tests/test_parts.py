@@ -15,15 +15,14 @@ import pytest
 import redis
 import sqlalchemy as sa
 from make_videos import read_pictures, write_video
+from stored_rows import CARD
 
 from contracts import aliases, batches, jobs, ledger, part_sessions, parts, persons, schema, store
 from contracts.boxes import compute_iou
 from contracts.database import read_transaction, write_transaction
-from contracts.emotions import EMOTIONS
 from contracts.errors import InterruptedRunError, SourceError
 from contracts.lanes import BATCH, name_lane
 from contracts.messages import decode
-from contracts.model_card import InputContract, ModelCard
 from contracts.part_sessions import finish_parts
 from contracts.seams import SeenTrack, join_tracks, read_seen_track
 from contracts.stream import CropStream
@@ -39,15 +38,6 @@ from models.detection import make_detector
 from workers.loop import make_rows
 from workers.scheduler import Scheduler
 
-CARD = ModelCard(
-    name="test",
-    labels=EMOTIONS,
-    input=InputContract(size_px=48, channels=1),
-    window_length=16,
-    temperature=1.0,
-    network={},
-    sha256="0" * 64,
-)
 GROUPS = {"x264-params": "keyint=15:min-keyint=15:scenecut=0:bframes=3:open-gop=1"}
 FPS = 10.0
 NTSC = Fraction(1001, 30000)

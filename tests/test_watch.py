@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 from browsing import keep_picture, needs_chromium, open_browser
 from conftest import RunEmotrace
-from playwright.sync_api import Error
+from playwright.sync_api import Error, expect
 
 from cli.watch import name_source
 from contracts.database import open_database, read_transaction
@@ -77,7 +77,6 @@ def look_at(address: str) -> None:
         first = picture.get_attribute("src")
         assert "Face 1" in str(picture.get_attribute("alt"))
         assert picture.evaluate("picture => picture.naturalWidth") == 176
-        page.wait_for_timeout(1000)
-        assert picture.get_attribute("src") != first
+        expect(picture).not_to_have_attribute("src", str(first), timeout=20_000)
         assert page.locator(".live .card .bar").count() == 7
         keep_picture(page, "live")

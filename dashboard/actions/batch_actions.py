@@ -9,10 +9,10 @@ import msgspec
 
 from contracts import audits, batches, store
 from contracts.batch_changes import cancel_recording, retry_recording
-from contracts.database import read_transaction
 from contracts.errors import UsageError
 from contracts.parts import PRIORITIES
 from contracts.submissions import forget_submission, read_refused, remove_upload, submit
+from dashboard.asking import read
 from dashboard.changes import RETRY_S, audit
 from dashboard.grants import GRANTS
 from dashboard.handing_in import UPLOAD, hand_in
@@ -120,5 +120,5 @@ def _check_settings(fps: float | None, priority: str) -> None:
 
 
 def _read_file(session_id: str) -> store.Row:
-    with read_transaction(open_services().engine) as connection:
+    with read() as connection:
         return batches.list_files(connection, session_id)[0]

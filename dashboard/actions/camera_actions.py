@@ -1,15 +1,18 @@
-"""What operators change of cameras. What is allowed is decided here, not by what a page draws."""
+"""What operators change of cameras, and that they look at one. What is allowed is decided here, not by a page."""
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from contracts import audits, cameras, store
-from contracts.encryption import find_secret_key
+from contracts.encryption import SecretKey, find_secret_key
 from contracts.sources import parse_source
 from dashboard.changes import commit
 from dashboard.identity import OPERATOR, require
 from dashboard.services import open_services
+
+R = TypeVar("R")
 
 
 def add_camera(
@@ -24,8 +27,7 @@ def add_camera(
         ServiceError: the database is out of reach.
     """
     visitor = require(OPERATOR)
-    services, source, stream_id = open_services(), parse_source(url.strip()), store.make_uuid7()
-    key = find_secret_key(services.settings)
+    key, source, stream_id = _find_key(), parse_source(url.strip()), store.make_uuid7()
 
     def write(connection: sa.Connection) -> store.Row:
         settings: dict[str, Any] = {
@@ -50,8 +52,8 @@ def change_camera(
     Raises:
         NotAllowedError, UsageError, SecretKeyError, ServiceError: as in ``add_camera``; or the camera is gone.
     """
-    visitor, services = require(OPERATOR), open_services()
-    key, source = find_secret_key(services.settings), parse_source(url.strip()) if url.strip() else None
+    visitor = require(OPERATOR)
+    key, source = _find_key(), parse_source(url.strip()) if url.strip() else None
 
     def write(connection: sa.Connection) -> store.Row:
         settings: dict[str, Any] = {
@@ -77,16 +79,24 @@ def set_camera_enabled(stream_id: str, enabled: bool) -> store.Row:
         UsageError: the camera is gone.
         ServiceError: the database is out of reach.
     """
-    visitor, services = require(OPERATOR), open_services()
-    key = find_secret_key(services.settings)
+    action = "camera.enable" if enabled else "camera.disable"
+    return _act(
+        action, stream_id, lambda connection: cameras.change_stream(connection, _find_key(), stream_id, enabled=enabled)
+    )
 
-    def write(connection: sa.Connection) -> store.Row:
-        stream = cameras.change_stream(connection, key, stream_id, enabled=enabled)
-        action = "camera.enable" if enabled else "camera.disable"
-        audits.record_change(connection, visitor.name, action, stream_id, name=stream["name"])
-        return stream
 
-    return commit(write)
+def set_preview(stream_id: str, preview: bool) -> store.Row:
+    """Have a camera's pictures be looked at, or not; the run goes on.
+
+    Raises:
+        NotAllowedError, UsageError, ServiceError: as in ``set_camera_enabled``.
+    """
+    return _act(
+        "camera.preview",
+        stream_id,
+        lambda connection: cameras.change_stream(connection, _find_key(), stream_id, preview=preview),
+        preview=preview,
+    )
 
 
 def remove_camera(stream_id: str) -> None:
@@ -97,11 +107,29 @@ def remove_camera(stream_id: str) -> None:
         UsageError: the camera is gone.
         ServiceError: the database is out of reach.
     """
+    _act("camera.remove", stream_id, lambda connection: cameras.remove_stream(connection, stream_id))
+
+
+def begin_look(stream_id: str) -> None:
+    """Store that somebody begins to look at a camera.
+
+    Raises:
+        NotAllowedError, UsageError, ServiceError: as in ``remove_camera``.
+    """
+    _act("camera.look", stream_id, lambda _connection: None)
+
+
+def _act(action: str, stream_id: str, act: Callable[[sa.Connection], R], **details: Any) -> R:
+    """Store that the visitor does ``action`` to a camera, with its name, and do it."""
     visitor = require(OPERATOR)
 
-    def write(connection: sa.Connection) -> None:
-        stream = cameras.read_stream(connection, stream_id)
-        audits.record_change(connection, visitor.name, "camera.remove", stream_id, name=stream["name"])
-        cameras.remove_stream(connection, stream_id)
+    def write(connection: sa.Connection) -> R:
+        name = cameras.read_stream(connection, stream_id)["name"]
+        audits.record_change(connection, visitor.name, action, stream_id, name=name, **details)
+        return act(connection)
 
-    commit(write)
+    return commit(write)
+
+
+def _find_key() -> SecretKey:
+    return find_secret_key(open_services().settings)

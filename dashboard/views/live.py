@@ -6,7 +6,7 @@ from typing import Any
 
 import streamlit as st
 
-from dashboard.actions import live_actions
+from dashboard.actions import camera_actions
 from dashboard.queries import fleet_queries, live_queries
 from dashboard.queries.live_queries import Look
 from dashboard.reading.fleet import SIGNS
@@ -55,7 +55,7 @@ def _choose_to_look(camera: Any) -> bool:
         is_asked = st.query_params.get("look") == _ON and camera.stream_id == st.query_params.get("camera")
         begins = bool(camera.preview) and is_asked
         if begins:
-            live_actions.begin_look(camera.stream_id)
+            camera_actions.begin_look(camera.stream_id)
         st.session_state[key] = begins
     is_looking = st.toggle(
         "Look", key=key, disabled=not camera.preview, on_change=_note_look, args=(camera.stream_id,),
@@ -74,7 +74,7 @@ def _note_look(stream_id: str) -> None:
     if st.session_state[key]:
         st.session_state[key] = False
         with keep_errors("live"):
-            live_actions.begin_look(stream_id)
+            camera_actions.begin_look(stream_id)
             st.session_state[key] = True
 
 
@@ -85,7 +85,7 @@ def _offer_preview(camera: Any) -> None:
         icon=":material/visibility_off:",
     )
     if st.button("Turn the live view on", icon=":material/visibility:"):
-        live_actions.set_preview(camera.stream_id, True)
+        camera_actions.set_preview(camera.stream_id, True)
         fleet_queries.list_cameras.clear()
         # Whoever had looked before it was turned off begins anew, and that is noted.
         st.session_state.pop(f"look-{camera.stream_id}", None)

@@ -1,5 +1,6 @@
 """What the page Compare is about: faces of one session or camera, sessions, or spans; kept in the page's address."""
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,7 @@ from dashboard.widgets.options import tell_apart
 FACES, SESSIONS, SPANS = "faces", "sessions", "spans"
 # A session that goes on is compared up to such a moment, so that what was read is good for a while.
 _STEP_S = 30.0
+_ID = re.compile("[0-9a-f-]{36}")
 _START, _FIRST_SEEN = "the start", "each one's first row"
 
 
@@ -93,8 +95,8 @@ def _tell_marker(row: store.Row, zone: ZoneInfo | None) -> str:
 
 
 def _choose_sessions(zone: ZoneInfo) -> list[Strip]:
-    asked = tuple(one for one in _read_asked(SESSIONS) if one)
-    rows = {row.session_id: row for row in iterate_rows(compare_queries.list_sessions(asked))}
+    asked = [one for one in _read_asked(SESSIONS) if _ID.fullmatch(one)]
+    rows = {row.session_id: row for row in iterate_rows(compare_queries.list_sessions(tuple(asked[:MAX_STRIPS])))}
     chosen = _choose_many(
         "Sessions",
         SESSIONS,
