@@ -25,7 +25,7 @@ from contracts.messages import CropSequence
 from contracts.model_card import DEFAULT_MODEL, read_card
 from contracts.stream import CropStream
 from contracts.worker_state import list_worker_states
-from models.predictor import EmotionPredictor
+from models.predictor import WORKER_CROPS_KEPT, EmotionPredictor
 
 _FILL = 64  # windows published together
 
@@ -64,7 +64,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--postgresql", action="store_true", help="in place of SQLite")
     arguments = parser.parse_args()
-    predictor = EmotionPredictor(DEFAULT_MODEL, arguments.device)
+    predictor = EmotionPredictor(DEFAULT_MODEL, arguments.device, crops_kept=WORKER_CROPS_KEPT)
     shares = []
     print(f"{describe_machine()}; {predictor.device_name}, batches of {arguments.batch}, {arguments.windows} windows")
     with run_installation(

@@ -10,7 +10,7 @@ from contracts.lanes import LANES
 from contracts.logs import configure_logs
 from contracts.patience import Patience
 from contracts.settings import read_settings
-from models.predictor import EmotionPredictor
+from models.predictor import WORKER_CROPS_KEPT, EmotionPredictor
 from workers.inference import serve_lanes
 
 # A batch takes a second at most, and a GPU's first one some more.
@@ -40,7 +40,7 @@ def run(
     patience = Patience(is_endless=True, should_stop=should_stop)
     health = _Health(patience)
     with serve_health(health_port, health.is_ready, health.is_live):
-        predictor = EmotionPredictor(model, device, settings.backend)
+        predictor = EmotionPredictor(model, device, settings.backend, WORKER_CROPS_KEPT)
         with open_services(redis_url, database_url, patience) as services:
             urgent_first = [lane for lane in LANES if lane in asked]
             client, engine = services.client, services.engine

@@ -23,8 +23,8 @@ LabelKind = Literal["ferplus", "fer2013"]
 # Crops that go through the CNN at a time. On a CPU the cost per crop falls up to about 16 and then stays; more would
 # only take memory.
 _CROPS_PER_PASS = {"cpu": 32, "cuda": 1024}
-# Crops whose features are kept for the windows that follow: those of some hundred cameras, in about 10 MB.
-_CROPS_KEPT = 4096
+# What a worker keeps for the windows that follow: the crops of some hundred cameras, in about 10 MB of features.
+WORKER_CROPS_KEPT = 4096
 
 
 def find_device(name: str) -> torch.device:
@@ -49,29 +49,35 @@ class EmotionPredictor:
 
     The CNN runs in ``backend``, most of it in bfloat16 where the processor computes in it. The temporal part, a few
     percent of the work, always runs in torch and float32.
+
+    Within a call, crops that are alike go through the CNN once. Between calls nothing is remembered, unless
+    ``crops_kept`` asks for it: consecutive windows of a track share most of their crops, in the live profile 14 of 16.
     """
 
-    def __init__(self, model: str, device: str = "auto", backend: BackendChoice = "auto") -> None:
+    def __init__(self, model: str, device: str = "auto", backend: BackendChoice = "auto", crops_kept: int = 0) -> None:
         """Load ``model``, a shipped model's name or a path to its card or weights.
+
+        ``crops_kept`` is the number of crops, the latest, whose features are remembered from call to call.
 
         Raises:
             ModelError: the model cannot be used.
             UsageError: the device or the backend cannot be used.
         """
-        self._device = find_device(device)
-        if self._device.type == "cpu":
+        self.device = find_device(device)
+        if self.device.type == "cpu":
             # Hosts run one worker per core: threads of several workers would wait for each other.
             torch.set_num_threads(1)
         network, self.card = load_network(find_card_path(model))
-        self._network = network.requires_grad_(False).to(self._device)
-        self.backend = make_backend(backend, network.cnn, self.card.input.size_px, self._device)
+        self._network = network.requires_grad_(False).to(self.device)
+        self.backend = make_backend(backend, network.cnn, self.card.input.size_px, self.device)
+        self._crops_kept = crops_kept
         self._seen: OrderedDict[bytes, Tensor] = OrderedDict()  # a crop's bytes: its features
         self._order = [self.card.labels.index(emotion) for emotion in EMOTIONS]
 
     @property
     def device_name(self) -> str:
         """The device in words: cpu, or the GPU's name."""
-        return "cpu" if self._device.type == "cpu" else torch.cuda.get_device_name(self._device)
+        return "cpu" if self.device.type == "cpu" else torch.cuda.get_device_name(self.device)
 
     @property
     def window_length(self) -> int:
@@ -118,34 +124,31 @@ class EmotionPredictor:
             logits = self._network.original_head(features)  # N K
         else:
             padded = pad_sequence(list(torch.split(features, lengths)), batch_first=True)  # B T C
-            clocks = torch.from_numpy(_pad_clocks(times_s)).to(self._device)  # B T
+            clocks = torch.from_numpy(_pad_clocks(times_s)).to(self.device)  # B T
             by_window = self._network.read_window(padded, clocks, torch.tensor(lengths))  # B T K
             logits = torch.cat([row[:length] for row, length in zip(by_window, lengths, strict=True)])  # N K
         ordered: NDArray[np.float32] = logits[:, self._order].cpu().numpy()
         return np.split(ordered, np.cumsum(lengths)[:-1])
 
     def _find_features(self, crops: NDArray[np.uint8]) -> Tensor:
-        """Return features (N C) of crops (N H W), of which the CNN sees those that it has not seen of late.
-
-        Consecutive windows of a track share most of their crops: in the live profile 14 of 16.
-        """
+        """Return features (N C) of crops (N H W), of which the CNN sees those that are not remembered."""
         keys = [crop.tobytes() for crop in crops]
         new = {key: index for index, key in enumerate(keys) if key not in self._seen}
         if new:
-            passes = torch.split(self._move(crops[list(new.values())]), _CROPS_PER_PASS[self._device.type])
+            passes = torch.split(self._move(crops[list(new.values())]), _CROPS_PER_PASS[self.device.type])
             found = torch.cat([self.backend.compute_features(standardise(part)) for part in passes])
             self._seen.update(zip(new, found.unbind(), strict=True))
         features = torch.stack([self._seen[key] for key in keys])
         for key in dict.fromkeys(keys):
             self._seen.move_to_end(key)
-        while len(self._seen) > _CROPS_KEPT:
+        while len(self._seen) > self._crops_kept:
             self._seen.popitem(last=False)
         return features
 
     def _move(self, crops: NDArray[np.uint8]) -> Tensor:
         """Return crops on the device; from pinned memory a GPU fetches them while this thread goes on."""
         tensor = torch.from_numpy(crops)
-        return tensor.pin_memory().to(self._device, non_blocking=True) if self._device.type == "cuda" else tensor
+        return tensor.pin_memory().to(self.device, non_blocking=True) if self.device.type == "cuda" else tensor
 
     def _check(self, window: NDArray[np.uint8], times: Sequence[float]) -> None:
         size, longest = self.card.input.size_px, self.window_length

@@ -211,11 +211,8 @@ def test_a_predictor_tells_its_model(predictor: EmotionPredictor) -> None:
     assert predictor.device_name == "cpu"
 
 
-def test_windows_that_overlap_give_what_they_give_alone_and_old_crops_are_forgotten(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("models.predictor._CROPS_KEPT", 20)
-    following = EmotionPredictor("production", "cpu")
+def test_a_worker_remembers_its_latest_crops_and_answers_overlapping_windows_like_one_that_does_not() -> None:
+    following = EmotionPredictor("production", "cpu", crops_kept=20)
     size = following.card.input.size_px
     crops = draw_window(40, seed=1)[:, :size, :size]
     windows, times = [crops[start : start + 16] for start in range(0, 24, 2)], np.arange(16) / 10
@@ -224,3 +221,16 @@ def test_windows_that_overlap_give_what_they_give_alone_and_old_crops_are_forgot
         (alone,) = EmotionPredictor("production", "cpu").predict([windows[index]], [times])
         np.testing.assert_allclose(in_turn[index], alone, atol=CLOSE)
     assert len(following._seen) == 20
+
+
+@pytest.mark.parametrize(("crops_kept", "passes"), [(0, 32), (16, 16)])
+def test_only_a_predictor_that_was_asked_to_remembers_so_that_other_figures_are_of_the_whole_work(
+    card_path: Path, monkeypatch: pytest.MonkeyPatch, crops_kept: int, passes: int
+) -> None:
+    predictor = EmotionPredictor(str(card_path), "cpu", "torch", crops_kept)
+    compute, seen = predictor.backend.compute_features, []
+    monkeypatch.setattr(type(predictor.backend), "compute_features", lambda _, x: seen.append(len(x)) or compute(x))
+    window = draw_window(16, 1)
+    first, second = predict(predictor, [window]), predict(predictor, [window])
+    assert sum(seen) == passes
+    np.testing.assert_array_equal(first[0], second[0])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 from numpy.typing import NDArray
 
 from training.conditions import CONDITIONS, PLAIN, apply, measure_conditions
@@ -19,7 +20,7 @@ class UpperHalfReader:
     """A classifier that reads the answer from the upper left corner: class 1 where it is bright."""
 
     name, temperature, backend, precision = "reader", 1.0, "by hand", "exact"
-    label_names = ("dim", "bright")
+    label_names, device = ("dim", "bright"), torch.device("cpu")
 
     def compute_logits(self, images: NDArray[np.uint8], labels: Labels) -> NDArray[np.float32]:
         brightness = images[:, :12, :12].astype(np.float32).mean((1, 2))

@@ -147,13 +147,44 @@ def test_an_experiment_without_a_record_says_why(page: str) -> None:
 
 def test_claims_that_were_missed_say_what_was_tried_and_others_are_not_named(page: str) -> None:
     section = find_section(page, "Claims that could not be reproduced, and what was tried")
-    (row,) = find_rows(section, "the system cnn_bilstm")
-    assert row[1] == "0.900"
-    assert row[3].startswith("-") and row[3].endswith("points")
+    rows = {row[1]: row for row in find_rows(section, "paper A, FER2013, 7 emotions")}
+    assert rows["0.900"][4] == "the system cnn_bilstm"
+    assert rows["0.900"][5].startswith("-") and rows["0.900"][5].endswith("points")
+    assert rows["0.794"][2:] == ["–"] * 4
+    assert "The papers claim 6 accuracies" in section
+    assert "2 were not reached here by any setting, 3 were not measured" in section
     assert "*On the claims:* on a split that is not told" in section
     assert "- the system cnn_bilstm (FER2013, 7 emotions): **0." in section
-    assert "**; setting (epochs 3, augment)" in section
+    assert "** after stills 3, clips 2 epochs; setting (epochs 3, augment)" in section
     assert "bold" not in section
+
+
+def test_what_differs_in_one_thing_is_compared_and_called_noise_where_it_is(tmp_path: Path) -> None:
+    for name, accuracy in (("plain", 0.6), ("augmented", 0.61), ("oversampled", 0.9)):
+        write_record(tmp_path / f"{name}.json", make_record(f"cnn_bilstm-{name}", accuracy=accuracy))
+    note = {"note": "stopped once and gone on with"}
+    write_record(tmp_path / "noted.json", make_record("cnn_bilstm", **note))
+    page = write_report(tmp_path, tmp_path / "out").read_text()
+    section = find_section(page, "What each part changes")
+    (noise,) = find_rows(section, "the system cnn_bilstm-augmented")
+    (better,) = find_rows(section, "the system cnn_bilstm-oversampled")
+    assert (noise[1], noise[3], better[3]) == ("the system cnn_bilstm-plain", "within the noise", "better")
+    assert better[2].startswith("+2") and " ± " in better[2]
+    assert "*cnn_bilstm, seed 0:* stopped once and gone on with" in find_section(page, "Runs")
+
+
+def test_seeds_on_ck_plus_count_as_one_figure_for_each_fold(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        write_record(tmp_path / f"folded-{seed}.json", {**make_fold_record("folded"), "seed": seed})
+    write_report(tmp_path, tmp_path / "two")
+    (tmp_path / "folded-1.json").unlink()
+    write_report(tmp_path, tmp_path / "one")
+    both, one = (
+        find_rows(find_section((tmp_path / name / "RESULTS.md").read_text(), "Paper B"), "the system folded")[0]
+        for name in ("two", "one")
+    )
+    assert both[3] == one[3]
+    assert (both[8], one[8]) == ("0, 1", "0")
 
 
 def test_conditions_and_recall_have_their_tables(page: str) -> None:

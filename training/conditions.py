@@ -5,7 +5,6 @@ nobody has labelled: a picture that is turned is not a head that turns, and a gr
 """
 
 import math
-import time
 from collections.abc import Callable
 from functools import partial
 from typing import Any
@@ -15,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.datasets import FaceDataset
+from training.devices import read_clock_s
 from training.evaluation import Classifier, Labels, answer
 
 Images = NDArray[np.uint8]
@@ -43,7 +43,7 @@ def apply(condition: str, images: Images) -> Images:
 
 def measure_conditions(classifier: Classifier, faces: FaceDataset, labels: Labels) -> dict[str, dict[str, Any]]:
     """Return for the faces as they are and under each condition accuracy, macro precision and recall, and the
-    milliseconds that each image took to answer.
+    milliseconds (see ``read_clock_s``) that each image took to answer.
 
     Raises:
         DataError: there are no votes, or no face has such a label.
@@ -51,9 +51,9 @@ def measure_conditions(classifier: Classifier, faces: FaceDataset, labels: Label
     figures = {}
     for condition in (PLAIN, *CONDITIONS):
         changed = FaceDataset(faces.name, apply(condition, faces.images), faces.labels, faces.votes, faces.label_names)
-        start = time.monotonic()
+        start_s = read_clock_s(classifier.device)
         found = answer(classifier, changed, labels).score()
-        milliseconds = 1000 * (time.monotonic() - start) / found.n
+        milliseconds = 1000 * (read_clock_s(classifier.device) - start_s) / found.n
         figures[condition] = {
             "n": found.n,
             "accuracy": round(found.accuracy, _DIGITS),

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from contracts.emotions import EMOTIONS
@@ -54,7 +55,7 @@ class Classifier(Protocol):
     """Anything that names the emotion on single crops: a model that serves, a trained network.
 
     ``name`` is what figures and pictures call it, ``label_names`` are the classes (K) it knows. Its logits are divided
-    by ``temperature``. ``backend`` computes them, in ``precision``.
+    by ``temperature``. ``backend`` computes them on ``device`` in ``precision``.
     """
 
     @property
@@ -67,6 +68,8 @@ class Classifier(Protocol):
     def backend(self) -> str: ...
     @property
     def precision(self) -> str: ...
+    @property
+    def device(self) -> torch.device: ...
 
     def compute_logits(self, images: NDArray[np.uint8], labels: Labels) -> NDArray[np.float32]:
         """Return the logits (N K) of each of the images (N H W), as an answer to ``labels``."""
@@ -81,6 +84,7 @@ class ServedClassifier:
         self.label_names: tuple[str, ...] = EMOTIONS
         self.temperature = predictor.card.temperature
         self.backend = predictor.backend.name
+        self.device = predictor.device
         self.precision = str(predictor.backend.precision).removeprefix("torch.")
 
     def compute_logits(self, images: NDArray[np.uint8], labels: Labels) -> NDArray[np.float32]:

@@ -1,6 +1,5 @@
 """The figures of a trained network: on the reported half, by kind of label; over the folds of CK+."""
 
-import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from models.predictor import EmotionPredictor
 from training.attention_maps import average_attention
 from training.conditions import measure_conditions
 from training.datasets import REPORTED, TRAINING, FaceDataset
+from training.devices import read_clock_s
 from training.duplicates import MAX_DISTANCE, compute_hashes, count_duplicates, find_near
 from training.evaluation import Answers, Classifier, Evaluation, Labels, ServedClassifier, answer, find_truth
 from training.experiments import Experiment
@@ -112,11 +112,11 @@ def _measure_without_duplicates(answers: dict[Labels, Answers], splits: dict[str
 
 
 def _time(classifier: Classifier, faces: FaceDataset, labels: Labels) -> float:
-    """Return the milliseconds that each image takes, preprocessing included, after a first pass to warm up."""
+    """Return the milliseconds (see ``read_clock_s``) of each image, preprocessing included, after a pass to warm up."""
     classifier.compute_logits(faces.images[:WARM_UP_IMAGES], labels)
-    start = time.monotonic()
+    start_s = read_clock_s(classifier.device)
     classifier.compute_logits(faces.images, labels)
-    return round(1000 * (time.monotonic() - start) / len(faces), 3)
+    return round(1000 * (read_clock_s(classifier.device) - start_s) / len(faces), 3)
 
 
 def _round(value: Any) -> Any:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
 
 from contracts.emotions import EMOTIONS
 from contracts.errors import OutputError
+from training.report_claims import tell_claims, tell_comparisons
 from training.report_figures import draw_attention_means, draw_claims, draw_conditions, draw_confusions, draw_curves
 from training.report_tables import (
     list_with_conditions,
@@ -16,31 +16,35 @@ from training.report_tables import (
     make_headline_table,
     make_recall_table,
     make_runs_table,
-    make_table,
     tell_training,
 )
 from training.report_temporal import make_temporal_section
-from training.results import GROUPS, NONE, Results, format_values, read_results
+from training.results import GROUPS, Results, read_results
 
 RESULTS_NAME = "RESULTS.md"
 FIGURES_NAME = "figures"
 
 HOW_TO_READ = """\
-Everything here is made from the run records in `training/records` by `emotrace report`; nothing is typed by hand.
+Everything here is made from the files in `training/records` by `emotrace report`: run records, and `notes.json`, which
+says in words why a row has none.
 
 - **Protocol, FER2013.** Weights learn from Training. PublicTest is cut in two fixed halves by the pictures' hashes:
-  epochs are chosen and temperatures fitted on half A (PublicTest-A), figures are reported on half B (PublicTest-B).
+  half A (PublicTest-A) is for choosing, figures are reported on half B (PublicTest-B). Temperatures are fitted on
+  half A, and so are settings chosen; where a setting has a patience, half A also ends the training and picks the epoch.
   PrivateTest is never touched; whoever holds it runs
   `emotrace evaluate --data DATA --run FOLDER --split PrivateTest --labels fer2013`.
 - **Protocol, CK+.** Ten folds by subject, nothing chosen on the fold that is tested; mean ± standard deviation over
-  the folds.
+  the folds, each of them the mean over the seeds.
 - **Labels.** *Original* are FER2013's own labels, *FER+ majority* what most of ten voters saw (ties, unknown, non-face
   and contempt left out). Rows of three emotions are measured on the faces whose original label is one of them.
 - **Macro** figures are means over the emotions, so that rare ones count as much as common ones.
 - **±** is the standard deviation over folds on CK+ and over seeds elsewhere; a single number is a single seed.
 - Every figure stands beside the number of faces it is counted on, the epochs that were trained (the most of any fold)
   and the hardware. **A figure marked as a claim is the paper's**, measured by its own protocol, and was not
-  measured here. Milliseconds per image include preprocessing; they are comparable on the same hardware only."""
+  measured here.
+- **Cost.** Milliseconds per image include preprocessing; on a CPU they are CPU time. Seconds of training are those of a
+  clock on the wall, on a machine that often did other work too: read them as upper bounds. Both are comparable on the
+  same hardware only."""
 
 
 def write_report(records: Path, out: Path) -> Path:
@@ -61,10 +65,11 @@ def write_report(records: Path, out: Path) -> Path:
         ("Recall by emotion", _tell_recall(results)),
         ("Conditions", _tell_conditions(results, figures)),
         ("Attention", _tell_attention(results, figures)),
-        ("Claims that could not be reproduced, and what was tried", _tell_claims(results)),
+        ("What each part changes", tell_comparisons(results)),
+        ("Claims that could not be reproduced, and what was tried", tell_claims(results)),
         ("Emotion over time", make_temporal_section(results.temporal, figures)),
         ("Near-duplicates between splits", _tell_duplicates(results)),
-        ("Runs", [make_runs_table(results) if results.list_measured() else "There are no runs yet."]),
+        ("Runs", _tell_runs(results)),
     ]
     text = "\n\n".join(["# Results of training", *(_join(title, parts) for title, parts in sections if any(parts))])
     path = out / RESULTS_NAME
@@ -107,8 +112,14 @@ def _tell_group(results: Results, group: str, figures: Path) -> list[str]:
         if measured:
             words = f"{group}-{task[0]}-{len(task[1])}"
             name = f"curves-{words.replace(' ', '-').lower()}.png"
+            confusions = name.replace("curves", "confusion")
             draw_curves(measured, figures / name)
-            parts += [make_cost_table(measured), _show(name, f"Learning curves, {words}")]
+            draw_confusions(measured, figures / confusions)
+            parts += [
+                make_cost_table(measured),
+                _show(name, f"Learning curves, {words}"),
+                _show(confusions, f"Confusion matrices, {words}"),
+            ]
     notes = dict.fromkeys(row.claim_note for row in results.rows if row.group == group and row.claim_note)
     return [*parts, *(f"*On the claims:* {note}" for note in notes)]
 
@@ -167,55 +178,6 @@ def _tell_attention(results: Results, figures: Path) -> list[str]:
     ]
 
 
-def _tell_claims(results: Results) -> list[str]:
-    claimed = [row for row in results.rows if row.claim is not None]
-    missed = [row for row in claimed if (row.compute_mean(row.kind, "accuracy") or 0.0) < (row.claim or 0.0)]
-    if not missed:
-        return ["Every claim that was measured was reached."] if claimed else []
-    lines = []
-    for row in missed:
-        ours = row.compute_mean(row.kind, "accuracy")
-        difference = f"{100 * (ours - (row.claim or 0.0)):+.1f} points" if ours is not None else NONE
-        measured = format_values(row.list_values(row.kind, "accuracy")) if ours is not None else "not measured"
-        lines.append([row.title, f"{row.claim:.3f}", measured, difference])
-    table = make_table(("system", "claim (accuracy)", "ours", "difference"), lines)
-    notes = dict.fromkeys(row.claim_note for row in missed if row.claim_note)
-    missed_systems = dict.fromkeys((row.group, row.system) for row in missed)
-    return [
-        f"Of {len(claimed)} claims, {sum(bool(row.records) for row in missed)} were not reached and "
-        f"{sum(not row.records for row in missed)} were not measured.",
-        table,
-        *(f"*On the claims:* {note}" for note in notes),
-        *(_tell_tried(results, group, system) for group, system in missed_systems),
-    ]
-
-
-def _tell_tried(results: Results, group: str, system: str) -> str:
-    """Return a list of all settings of a system with the accuracy that each reached."""
-    lines = [f"What was tried for {system}:", ""]
-    for task, rows in results.list_tasks(group).items():
-        for row in rows:
-            if row.system == system:
-                reached = format_values(row.list_values(row.kind, "accuracy")) if row.records else row.reason
-                where = "CK+" if task[0] == "ckplus" else f"FER2013, {len(task[1])} emotions"
-                lines.append(f"- {row.title} ({where}): **{reached}**; {_tell_settings(row.config)}")
-    return "\n".join(lines)
-
-
-def _tell_settings(config: dict[str, Any]) -> str:
-    """Return the settings as words, without what is switched off."""
-    words = []
-    for key, value in config.items():
-        name = key.replace("_", " ")
-        if isinstance(value, dict):
-            words.append(f"{name} ({_tell_settings(value)})")
-        elif value is True:
-            words.append(name)
-        elif value is not None and value is not False and value != 0:
-            words.append(f"{name} {value}")
-    return ", ".join(words)
-
-
 def _tell_duplicates(results: Results) -> list[str]:
     table = make_duplicates_table(results)
     text = (
@@ -224,6 +186,18 @@ def _tell_duplicates(results: Results) -> list[str]:
         "--without-duplicates` leaves them out."
     )
     return [text, table] if table else []
+
+
+def _tell_runs(results: Results) -> list[str]:
+    if not results.list_measured():
+        return ["There are no runs yet."]
+    notes = [
+        f"*{row.name}, seed {record['seed']}:* {record['note']}"
+        for row in results.list_measured()
+        for record in row.records
+        if record.get("note")
+    ]
+    return [make_runs_table(results), *notes]
 
 
 def _show(name: str, words: str) -> str:

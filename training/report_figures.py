@@ -53,7 +53,7 @@ def draw_curves(rows: Sequence[Row], path: Path) -> None:
 
 def draw_confusions(rows: Sequence[Row], path: Path) -> None:
     """Draw the shares of each true class that were named as each class, for the first seed of each row."""
-    columns = min(2, len(rows))
+    columns = min(2 if len(rows) <= 4 else 4, len(rows))
     figure = Figure(figsize=(4.6 * columns, 5.0 * -(-len(rows) // columns)), layout="constrained")
     axes = figure.subplots(-(-len(rows) // columns), columns, squeeze=False).flatten()
     for spare in axes[len(rows) :]:
@@ -145,7 +145,7 @@ def _draw_confusion(axis: Axes, counts: NDArray[np.int64], row: Row) -> None:
             tick.set_color(COLOURS.get(_LABEL_OF.get(name, name), "#333333"))
     axis.set_xlabel("named as", fontsize=9)
     axis.set_ylabel("truly", fontsize=9)
-    axis.set_title(f"{_shorten(row.title)}\n{_name_labels(row)}, percent of each row", fontsize=9)
+    axis.set_title(f"{fill(_shorten(row.title), 42)}\n{_name_labels(row)}, percent of each row", fontsize=9)
     axis.tick_params(length=0)
     axis.spines[:].set_visible(False)
 

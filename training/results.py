@@ -1,7 +1,7 @@
 """Rows of the results: every experiment with its run records, or the reason why it has none."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,10 @@ NONE = "–"
 
 @dataclass(frozen=True)
 class Row:
-    """One experiment: what is known of it, its ``records``, one for each seed, or the ``reason`` why it has none."""
+    """One experiment: what is known of it, its ``records``, one for each seed, or the ``reason`` why it has none.
+
+    ``compared_with`` names the experiment from which it differs in one thing alone.
+    """
 
     name: str
     title: str
@@ -33,6 +36,7 @@ class Row:
     config: dict[str, Any]
     records: list[dict[str, Any]] = field(default_factory=list)
     reason: str = ""
+    compared_with: str | None = None
 
     @property
     def system(self) -> str:
@@ -56,6 +60,10 @@ class Row:
         return f"{(self.records[0]['metrics'][CKPLUS] if kind == 'own' else figures[0])['n']:,}" if figures else NONE
 
     def list_values(self, kind: str, key: str) -> list[float]:
+        """Return a figure of each seed; on CK+ of each fold, the mean over the seeds."""
+        if self.data == "ckplus":
+            by_seed = [[fold[key] for fold in record["folds"]] for record in self.records] if kind == "own" else []
+            return [float(np.mean(values)) for values in zip(*by_seed, strict=True)]
         return [figures[key] for figures in self.list_figures(kind)]
 
     def compute_mean(self, kind: str, key: str) -> float | None:
@@ -104,7 +112,7 @@ def read_results(folder: Path) -> Results:
         if record.get("kind") == "training":
             of_name.setdefault(record["experiment"], []).append(record)
     rows = [
-        _make_row(_sort(of_name[experiment.name]))
+        replace(_make_row(_sort(of_name[experiment.name])), compared_with=experiment.compared_with)
         if experiment.name in of_name
         else Row(
             experiment.name,
@@ -116,6 +124,7 @@ def read_results(folder: Path) -> Results:
             experiment.claim_note,
             experiment.config,
             reason=reasons.get(experiment.name, f"no run record yet: `emotrace train --experiment {experiment.name}`"),
+            compared_with=experiment.compared_with,
         )
         for experiment in list_experiments()
     ]

@@ -25,6 +25,7 @@ from models.networks import EmotionNet
 from models.predictor import find_device
 from training.ckplus import read_ckplus
 from training.datasets import REPORTED, SELECTION, TRAINING, FaceDataset, read_dataset
+from training.devices import make_deterministic
 from training.engine import Stage, read_curves, train
 from training.experiments import Experiment, find_experiment
 from training.measure import measure_faces, summarise_folds
@@ -88,6 +89,7 @@ def run_experiment(
     except OSError as error:
         raise UsageError(f"The run folder {folder} cannot be made ({error.strerror}). Give another --out.") from None
     torch_device = find_device(device)
+    make_deterministic(torch_device)
     if threads:
         torch.set_num_threads(threads)
     # The number of threads changes how sums are rounded.

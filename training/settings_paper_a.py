@@ -79,6 +79,7 @@ def make_experiment(
     measures_conditions: bool = False,
     is_claimed: bool = False,
     starts_from: str | None = None,
+    compared_with: str | None = None,
 ) -> Experiment:
     """Return the experiment that trains ``network`` of ``size`` as ``setting`` says, on the classes ``labels``.
 
@@ -108,5 +109,6 @@ def make_experiment(
             "train_px": train_px,
         },
         starts_from=starts_from,
+        compared_with=compared_with,
         measures_conditions=measures_conditions,
     )

@@ -21,6 +21,7 @@ from training.centre_loss import CentreLoss
 from training.ckplus import CKPLUS_LABELS
 from training.contrast import preprocess
 from training.datasets import FaceDataset
+from training.devices import autocast
 from training.engine import Stage
 from training.experiments import Experiment
 from training.lda import fit_lda
@@ -99,6 +100,7 @@ def make_experiment(
     setting: Setting,
     head_setting: Setting = HEAD,
     starts_from: str | None = None,
+    compared_with: str | None = None,
     claim: float | None = None,
     claim_note: str = "",
     measures_conditions: bool = False,
@@ -133,6 +135,7 @@ def make_experiment(
         claim_note=claim_note,
         config=config,
         starts_from=starts_from,
+        compared_with=compared_with,
         measures_conditions=measures_conditions,
     )
 
@@ -225,7 +228,7 @@ def compute_features(network: SequenceNet, faces: FaceDataset, device: torch.dev
     network.eval()
     parts = []
     for crops in torch.split(torch.from_numpy(faces.images), EVALUATION_BATCH):
-        with torch.autocast(device.type, torch.bfloat16):
+        with autocast(device):
             parts.append(network.compute_features(preprocess(crops.to(device))))
     return torch.cat(parts)
 

@@ -16,6 +16,7 @@ from models.networks import EmotionNet
 from models.preprocessing import standardise
 from training.augmentation import Strength, augment_stills
 from training.datasets import FaceDataset, compute_soft_targets, find_non_faces
+from training.devices import autocast
 from training.engine import Stage
 from training.evaluation import select_labelled
 
@@ -149,7 +150,7 @@ def _weigh_emotions(targets: Tensor) -> Tensor:
 
 def _answer(network: EmotionNet, crops: Tensor) -> tuple[Tensor, Tensor]:
     """Return the logits (N K) of both heads for standardised crops (N H W), in float32."""
-    with torch.autocast(crops.device.type, torch.bfloat16):
+    with autocast(crops.device):
         features = network.compute_features(crops)
         votes, labels = network.emotion_head(features), network.original_head(features)
     return votes.float(), labels.float()

@@ -10,6 +10,7 @@ from torch.nn import functional
 
 from contracts.errors import DataError
 from training.datasets import FaceDataset
+from training.devices import autocast
 from training.engine import Stage, measure_nothing
 
 # Turns uint8 crops (N H W) into what the network takes (N 1 H' W').
@@ -90,7 +91,7 @@ def make_supervised_stage(
             crops = images[chosen]
             if setting.augment:
                 crops = augment(crops.float(), generator).round().clamp(0, 255).to(torch.uint8)
-            with torch.autocast(device.type, torch.bfloat16):
+            with autocast(device):
                 loss = loss_of(network, preprocess(crops), labels[chosen], weights)
             yield loss
 
@@ -113,7 +114,7 @@ def compute_logits(network: nn.Module, images: Tensor, preprocess: Preprocess) -
     network.eval()
     parts = []
     for part in torch.split(images, EVALUATION_BATCH):
-        with torch.autocast(images.device.type, torch.bfloat16):
+        with autocast(images.device):
             parts.append(network(preprocess(part)).float())
     return torch.cat(parts)
 

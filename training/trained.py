@@ -16,6 +16,7 @@ from models.backends import BackendChoice
 from models.predictor import EmotionPredictor, find_device
 from training.ckplus import read_ckplus
 from training.datasets import FaceDataset
+from training.devices import name_precision
 from training.evaluation import Answers, Classifier, Labels, ServedClassifier, answer
 from training.experiments import Experiment, find_experiment
 from training.records import read_record
@@ -30,17 +31,17 @@ class TrainedClassifier:
 
     temperature = 1.0
     backend = "torch"
-    precision = "bfloat16"
 
     def __init__(self, experiment: Experiment, network: nn.Module, device: torch.device, name: str = "") -> None:
         self.name = name or experiment.name
         self.label_names = experiment.labels
         self.network = network
-        self._preprocess, self._device = experiment.preprocess, device
+        self.device, self.precision = device, name_precision(device)
+        self._preprocess = experiment.preprocess
 
     def compute_logits(self, images: NDArray[np.uint8], _: Labels) -> NDArray[np.float32]:
         """Return the logits (N K) of each image."""
-        on_device = torch.from_numpy(images).to(self._device)
+        on_device = torch.from_numpy(images).to(self.device)
         logits: NDArray[np.float32] = compute_logits(self.network, on_device, self._preprocess).cpu().numpy()
         return logits
 

@@ -10,6 +10,7 @@ from models.networks import EmotionNet
 from models.preprocessing import standardise
 from training.clips import STILLS_PER_CLIP, make_clips
 from training.datasets import FaceDataset
+from training.devices import autocast
 from training.engine import Stage
 from training.evaluation import select_labelled
 from training.stills import Stills, list_parameters
@@ -68,7 +69,7 @@ def _make_clip_losses(network: EmotionNet, stills: Stills, number: int, generato
         is_mirrored = torch.rand(CLIP_BATCH, generator=generator, device=device) < 0.5
         pictures = torch.where(is_mirrored[:, None, None, None], pictures.flip(-1), pictures)
         clips = make_clips(pictures, WINDOW_LENGTH, generator)
-        with torch.no_grad(), torch.autocast(device.type, torch.bfloat16):
+        with torch.no_grad(), autocast(device):
             features = network.compute_features(standardise(clips.frames.flatten(0, 1)))
         features = features.float().reshape(CLIP_BATCH, WINDOW_LENGTH, -1)
         targets = clips.shares @ stills.votes[usable[chosen]]  # B T K

@@ -19,7 +19,7 @@ from contracts.redis_server import connect
 from contracts.settings import Settings, read_settings
 from contracts.stream import CropStream
 from contracts.worker_state import WorkerState, publish_worker_state, remove_worker_state
-from models.predictor import EmotionPredictor
+from models.predictor import WORKER_CROPS_KEPT, EmotionPredictor
 from workers.loop import LoopOptions, run_inference
 
 _logger = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def run_worker(
     settings = read_settings()
     if settings.redis_url is None:
         raise ServiceError("No Redis is configured for this process. Set EMOTRACE_REDIS_URL.")
-    predictor = EmotionPredictor(model, device, settings.backend)
+    predictor = EmotionPredictor(model, device, settings.backend, WORKER_CROPS_KEPT)
     engine = open_database(settings.database_url or find_database_url(settings.data_dir))
     client = connect(settings.redis_url, settings.retry_s)
     try:

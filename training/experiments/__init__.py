@@ -40,9 +40,9 @@ class Experiment:
     that it learns. ``group`` is the table it belongs to, ``title`` its words there; ``claim`` is the accuracy that the
     paper states, ``claim_note`` what one must know of that. ``config`` goes into the run record. ``starts_from`` names
     an experiment whose trained weights it begins with, where shapes agree; ``taught_by`` one whose trained network
-    ``make_stages`` takes as ``teacher``. ``served`` marks an
-    ``EmotionNet`` that becomes a model with a card. ``measures_conditions`` marks a headline system, which is also
-    measured under the conditions of ``training.conditions``.
+    ``make_stages`` takes as ``teacher``; ``compared_with`` one from which it differs in one thing alone. ``served``
+    marks an ``EmotionNet`` that becomes a model with a card. ``measures_conditions`` marks a headline system, which is
+    also measured under the conditions of ``training.conditions``.
     """
 
     name: str
@@ -58,6 +58,7 @@ class Experiment:
     config: dict[str, object] = field(default_factory=dict)
     starts_from: str | None = None
     taught_by: str | None = None
+    compared_with: str | None = None
     served: Served | None = None
     measures_conditions: bool = False
 

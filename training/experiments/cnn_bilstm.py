@@ -84,7 +84,14 @@ EXPERIMENTS = (
         is_claimed=True,
     ),
     *(
-        make_experiment(f"cnn_bilstm-{name}", f"CNN-BiLSTM, few epochs, {name}", CnnBilstm, SMALL_SIZE, setting)
+        make_experiment(
+            f"cnn_bilstm-{name}",
+            f"CNN-BiLSTM, few epochs, {name}",
+            CnnBilstm,
+            SMALL_SIZE,
+            setting,
+            compared_with="cnn_bilstm-plain" if name != "plain" else None,
+        )
         for name, setting in ABLATION.items()
     ),
 )
