@@ -3,7 +3,8 @@
     python benchmarks/temporal.py --data DATA [--videos DATA/videos] [--model production] [--clips 1500] [--seed 0]
 
 Clips are made from PublicTest-B; the smoothing is tuned on clips made from Training. ``--data`` also holds CK+
-(``ckplus48.npz``), whose ordered frames are read where it is there. Writes a record and pictures under training/.
+(``ckplus48.npz``), whose ordered frames are read where it is there. Writes a record and pictures under training/,
+with the model's name in theirs where it is not the default one.
 """
 
 import argparse
@@ -31,6 +32,7 @@ from training.ckplus import read_ckplus
 from training.datasets import read_dataset
 from training.flips import FaceTimeline, answer_windows, measure_flips
 from training.records import RECORDS_DIR, describe_device, write_record
+from training.report_temporal import name_output
 from training.temporal_sets import describe_sets
 
 FPS = 10
@@ -75,7 +77,8 @@ def run(data: Path, videos: Path | None, model: str, clips: int, seed: int, out:
 
     figures = out / "figures"
     figures.mkdir(parents=True, exist_ok=True)
-    temporal_figures.draw_switch(answers, figures / "temporal_switch.png")
+    name = predictor.card.name
+    temporal_figures.draw_switch(answers, figures / f"{name_output('temporal_switch', name)}.png")
     # It shows faces of the data set, whose terms forbid passing them on: it stays out of the repository.
     examples = out / "runs" / "temporal_clips.png"
     examples.parent.mkdir(parents=True, exist_ok=True)
@@ -85,8 +88,10 @@ def run(data: Path, videos: Path | None, model: str, clips: int, seed: int, out:
             ((path, timeline) for path, found in recordings.items() for timeline in found),
             key=lambda pair: pair[1].face_s,
         )
-        temporal_figures.draw_timeline(timeline, f"{path.name}, one face", figures / "temporal_real.png")
-    record = out / "records" / "temporal.json"
+        temporal_figures.draw_timeline(
+            timeline, f"{path.name}, one face", figures / f"{name_output('temporal_real', name)}.png"
+        )
+    record = out / "records" / f"{name_output('temporal', name)}.json"
     write_record(
         record,
         {

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from cli.train import check_packages
 from contracts.errors import UsageError
+from contracts.model_card import DEFAULT_MODEL
 from contracts.settings import read_settings
 from models.backends import BackendChoice
 from models.predictor import EmotionPredictor, LabelKind
@@ -20,8 +21,6 @@ from training.evaluation import Answers, Classifier, Evaluation, ServedClassifie
 
 if TYPE_CHECKING:
     from training.trained import TrainedRun
-
-DEFAULT_MODEL = "production"
 
 
 @dataclass(frozen=True)

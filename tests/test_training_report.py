@@ -242,11 +242,13 @@ def test_the_temporal_benchmarks_record_becomes_a_section(tmp_path: Path) -> Non
         "real_recordings": None,
     }
     write_record(tmp_path / "temporal.json", record)
+    write_record(tmp_path / "temporal-base.json", {**record, "model_id": "base-2"})
     section = find_section(write_report(tmp_path, tmp_path / "out").read_text(), "Emotion over time")
     assert "| steady | model | 71.2 ± 0.5 | – | 0.600 | 0.500 | 0.040 | – | – |" in section
     assert "| switching | cnn | 71.2 ± 0.5 | 71.2 ± 0.5 | 0.600 | 0.500 | 0.040 | 0.61 | 20 % |" in section
     assert "| real clips: flips over the CNN's | 0.7 | at most 0.5 | **missed** |" in section
     assert "centred mean, radius 2" in section
+    assert section.index("### production-1") < section.index("### base-2")
 
 
 def test_without_any_record_the_report_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

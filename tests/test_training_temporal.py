@@ -181,6 +181,7 @@ def test_the_whole_benchmark_runs_and_writes_record_and_pictures(
     assert record["real_recordings"]["clips"]["carphone.mp4"]["crops"] > 10
     assert len(record["floors"]) == 7
     assert str(tmp_path) not in record["command"]
-    names = {"temporal_switch.png", "temporal_real.png"}
+    names = {"temporal_switch-small.png", "temporal_real-small.png"}
+    assert [path.name for path in (tmp_path / "out" / "records").iterdir()] == ["temporal-small.json"]
     assert (tmp_path / "out" / "runs" / "temporal_clips.png").exists()
     assert {path.name for path in (tmp_path / "out" / "figures").iterdir()} == names

@@ -3,30 +3,38 @@
 from pathlib import Path
 from typing import Any
 
+from contracts.model_card import DEFAULT_MODEL
 from training.report_tables import make_table
 from training.results import NONE
 
 ABSENT = "The temporal benchmark has no record yet: `python benchmarks/temporal.py --data DATA`."
-# File names and what they show.
-PICTURES = {
-    "temporal_switch.png": "Accuracy around a switch of emotion",
-    "temporal_real.png": "One real face over time",
-}
+# What the pictures show, by the names that ``name_output`` gives them.
+PICTURES = {"switch": "Accuracy around a switch of emotion", "real": "One real face over time"}
 
 
-def make_temporal_section(record: dict[str, Any] | None, figures: Path) -> list[str]:
+def name_output(kind: str, model_name: str) -> str:
+    """Return the stem of a file of the benchmark: ``kind``, and the model's name where it is not the default one."""
+    return kind if model_name == DEFAULT_MODEL else f"{kind}-{model_name}"
+
+
+def make_temporal_section(records: list[dict[str, Any]], figures: Path) -> list[str]:
     """Return the section's parts, or a sentence where there is no record; it shows those pictures that exist."""
-    if record is None:
+    if not records:
         return [ABSENT]
+    return [part for record in records for part in _tell_model(record, figures)]
+
+
+def _tell_model(record: dict[str, Any], figures: Path) -> list[str]:
     clips = next(iter(record["sets"].values()))["n"]
     reported = record["data"]["PublicTest-B"]
     parts = [
+        f"### {record['model_id']}",
         f"Clips of 16 crops made from the {reported['n']:,} faces of PublicTest-B, {clips:,} in each set, every second "
         "crop spoilt; *unseen* sets are spoilt in ways that training never shows. The systems are the model on whole "
         "windows, its own CNN on each crop alone, and that CNN smoothed over time "
         f"({record['smoothing_tuned_on_training']}, chosen on clips made from Training). Accuracy of crops against the "
-        f"FER+ majority in percent ± standard error over clips. Model {record['model_id']}, seed {record['seed']}, on "
-        f"{record['machine']}, torch {record['torch']}: `{record['command']}`.",
+        f"FER+ majority in percent ± standard error over clips. Seed {record['seed']}, on {record['machine']}, torch "
+        f"{record['torch']}: `{record['command']}`.",
         _make_sets_table(record["sets"]),
         "**What the temporal part must reach to have a reason to exist**",
         _make_floors_table(record["floors"]),
@@ -40,8 +48,10 @@ def make_temporal_section(record: dict[str, Any] | None, figures: Path) -> list[
         )
     if recordings:
         parts.append(_make_flips_table(recordings["total"]))
+    model_name = record["model_id"].rpartition("-")[0]
+    pictures = {f"{name_output(f'temporal_{kind}', model_name)}.png": words for kind, words in PICTURES.items()}
     return parts + [
-        f"![{words}]({figures.name}/{name})" for name, words in PICTURES.items() if (figures / name).exists()
+        f"![{words}]({figures.name}/{name})" for name, words in pictures.items() if (figures / name).exists()
     ]
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from contracts.errors import DataError
+from contracts.model_card import DEFAULT_MODEL
 from training.datasets import REPORTED
 from training.experiments import list_experiments
 from training.records import read_record
@@ -77,10 +78,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Results:
-    """All rows in the order of the experiments, and the record of the temporal benchmark or None."""
+    """All rows in the order of the experiments, and the temporal benchmark's records, the default model's first."""
 
     rows: list[Row]
-    temporal: dict[str, Any] | None
+    temporal: list[dict[str, Any]]
 
     def list_measured(self, group: str | None = None) -> list[Row]:
         return [row for row in self.rows if row.records and group in (None, row.group)]
@@ -131,8 +132,9 @@ def read_results(folder: Path) -> Results:
     known = {row.name for row in rows}
     rows += [_make_row(_sort(found)) for name, found in sorted(of_name.items()) if name not in known]
     temporal = [record for record in records if record.get("kind") == "temporal"]
+    temporal.sort(key=lambda record: (record["model_id"].rpartition("-")[0] != DEFAULT_MODEL, record["model_id"]))
     rows.sort(key=lambda row: GROUPS.index(row.group))
-    return Results(rows, temporal[-1] if temporal else None)
+    return Results(rows, temporal)
 
 
 def format_values(values: list[float], digits: int = 3) -> str:

@@ -11,6 +11,8 @@ from training.networks.paper_a import ResidualCnnBilstm, ResidualConfig
 from training.settings_paper_a import OURS, THREE_EMOTIONS, make_experiment
 
 SETTING = replace(OURS, epochs=8, learning_rate=0.02)
+# Three emotions have three fifths of the faces: about as many steps as with seven.
+THREE_SETTING = replace(SETTING, epochs=14)
 TRAIN_PX = 44
 TITLE = "CNN-BiLSTM on base's convolutions"
 
@@ -30,7 +32,7 @@ EXPERIMENTS = (
         f"{TITLE}, three emotions, our setting",
         ResidualCnnBilstm,
         ResidualConfig(BASE),
-        SETTING,
+        THREE_SETTING,
         THREE_EMOTIONS,
         train_px=TRAIN_PX,
         is_claimed=True,
