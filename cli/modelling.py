@@ -49,6 +49,22 @@ def train(
 
 
 @app.command()
+def crops(
+    videos: Annotated[
+        list[str], typer.Argument(help="Recordings, folders of them, or patterns such as 'in/**/*.mp4'.")
+    ],
+    out: Annotated[Path, typer.Option(help="File to write: recordings.npz in the folder of the training data.")],
+) -> None:
+    """Write the face crops of recordings as a training file.
+
+    The file holds people's faces: it stays with the data, under the same terms as the recordings.
+    """
+    from cli.crops import run
+
+    raise typer.Exit(run(videos, out))
+
+
+@app.command()
 def evaluate(
     data: Annotated[Path, typer.Option(help="fer2013.csv, an npz file, or a folder with either or one per class.")],
     split: Annotated[

@@ -1,12 +1,15 @@
 """A whole training run on a small data set: data in, a model that serves out."""
 
+import hashlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 import safetensors.torch
 import torch
+from recorded_faces import make_recordings, save_recordings
 from safetensors.torch import load_file
+from test_training_ckplus import write_ckplus
 
 from cli import train as train_command
 from contracts.errors import DataError, UsageError
@@ -99,6 +102,37 @@ def test_the_shipped_model_goes_on_from_small_and_learns_from_base(data: Path, t
     # Two steps from where the other ended.
     moved = taught["emotion_head.weight"] - small["emotion_head.weight"]
     assert 0 < float(moved.abs().max()) < 0.1
+
+
+def test_the_model_that_learns_from_real_sequences_names_them_and_reads_single_crops_as_before(
+    tmp_path: Path,
+) -> None:
+    write_split(tmp_path / "training.npz", 600, 0)
+    write_split(tmp_path / "publictest.npz", 60, 1)
+    name = "production-sequences"
+    with pytest.raises(DataError, match=r"no .*recordings\.npz.* Make it with: emotrace crops"):
+        run_experiment(tmp_path, name, tmp_path / f"{name}-seed0", threads=1, smoke=True)
+    save_recordings(tmp_path / "recordings.npz", make_recordings())
+    write_ckplus(tmp_path / "ckplus48.npz")
+    for experiment in ("production", name):
+        run_experiment(
+            tmp_path, experiment, tmp_path / f"{experiment}-seed0", threads=1, smoke=True, report=lambda line: None
+        )
+    record = read_record(tmp_path / f"{name}-seed0" / "record.json")
+    assert record["epochs"] == {"sequences": 1}
+    assert record["sequences"]["recordings"]["trained_on"] == ["clip0.mp4"]
+    file_hash = hashlib.sha256((tmp_path / "recordings.npz").read_bytes()).hexdigest()
+    assert record["sequences"]["recordings"]["sha256"] == file_hash
+    card = read_card(str(tmp_path / f"{name}-seed0" / f"{name}-smoke.json"))
+    assert card.training["sequences"] == record["sequences"]
+    before, after = (load_file(tmp_path / f"{run}-seed0/network.safetensors") for run in ("production", name))
+    changed = {key.split(".")[0] for key in before if not torch.equal(before[key], after[key])}
+    assert changed == {"lstm", "attention", "window_head"}
+
+    # Other recordings make another run.
+    save_recordings(tmp_path / "recordings.npz", make_recordings(held_out=(False, False, True)))
+    with pytest.raises(DataError, match=r"belongs to another run: found {'sequences': .* Give another --out"):
+        run_experiment(tmp_path, name, tmp_path / f"{name}-seed0", threads=1, smoke=True, report=lambda line: None)
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """The temporal benchmark: its clips, its figures, and a whole run on a small untrained model."""
 
+import hashlib
 import json
 import runpy
 import shutil
@@ -8,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from test_training_ckplus import write_ckplus
 
 from contracts.messages import CropSequence
 from contracts.model_card import InputContract
@@ -15,9 +17,11 @@ from models.checkpoints import save_model
 from models.networks import EmotionNet, NetworkConfig
 from models.predictor import EmotionPredictor
 from training import temporal
-from training.ckplus import CKPLUS_LABELS, CkPlus
+from training.ckplus import CKPLUS_LABELS, CkPlus, read_ckplus
 from training.datasets import FaceDataset
 from training.flips import answer_windows, measure_flips
+from training.recordings import is_held_out
+from training.results import read_results
 from training.temporal_sets import LENGTH, MIN_RUN, SET_NAMES, ClipSet, make_set
 
 BENCHMARK = Path(__file__).parent.parent / "benchmarks" / "temporal.py"
@@ -185,3 +189,28 @@ def test_the_whole_benchmark_runs_and_writes_record_and_pictures(
     assert [path.name for path in (tmp_path / "out" / "records").iterdir()] == ["temporal-small.json"]
     assert (tmp_path / "out" / "runs" / "temporal_clips.png").exists()
     assert {path.name for path in (tmp_path / "out" / "figures").iterdir()} == names
+
+
+def test_on_held_out_data_only_what_is_never_trained_on_is_measured(
+    tmp_path: Path, card_path: Path, carphone: Path
+) -> None:
+    data, videos = tmp_path / "data", tmp_path / "videos"
+    data.mkdir()
+    videos.mkdir()
+    for seed, name in enumerate(("training", "publictest")):
+        faces = make_faces(60, seed)
+        np.savez(data / f"fer2013_{name}.npz", images=faces.images, labels=faces.labels, ferplus_votes=faces.votes)
+    write_ckplus(data / "ckplus48.npz")
+    # What an mp4's reader skips makes other files of one clip, on either side.
+    for number in range(4):
+        (videos / f"{number}.mp4").write_bytes(carphone.read_bytes() + b"\0\0\0\x08free" * number)
+    kept = {path.name for path in videos.iterdir() if is_held_out(hashlib.sha256(path.read_bytes()).hexdigest())}
+    assert 0 < len(kept) < 4
+    run = runpy.run_path(str(BENCHMARK))["run"]
+    path = run(data, videos, str(card_path), 3, 0, tmp_path / "out", held_out=True)
+    record = json.loads(path.read_text())
+    assert path.name == "temporal-held-out-small.json" and record["command"].endswith("--held-out")
+    assert set(record["real_recordings"]["clips"]) == kept
+    _, held_out = read_ckplus(data).halve()
+    assert record["ckplus_ordered_frames"]["n_sequences"] == len(held_out.list_sequences())
+    assert read_results(tmp_path / "out" / "records").temporal == []

@@ -1,4 +1,8 @@
-"""CK+: posed expressions of 118 people, the last three frames of each sequence, in ten folds by subject."""
+"""CK+: posed expressions of 118 people, the last three frames of each sequence, in ten folds by subject.
+
+As single faces they keep their own labels. Their ordered frames are also read by the product's emotions: one half of
+the subjects may teach the temporal part, the other is held out.
+"""
 
 import zipfile
 import zlib
@@ -8,12 +12,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from contracts.emotions import EMOTIONS
 from contracts.errors import DataError
 from training.datasets import FaceDataset
 
 NUM_FOLDS = 10
 CKPLUS_LABELS = ("anger", "contempt", "disgust", "fear", "happy", "sadness", "surprise")
-_FILE_NAME = "ckplus48.npz"
+FILE_NAME = "ckplus48.npz"
+# CK+ was filmed at 30 frames per second; its contempt is none of our emotions.
+STEP_S = 1 / 30
+_EMOTIONS = {
+    "anger": "angry", "disgust": "disgust", "fear": "fear", "happy": "happy", "sadness": "sad", "surprise": "surprise",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -30,9 +40,7 @@ class CkPlus:
 
         Subjects are dealt out in the order of their numbers, which the set gave without regard to expression.
         """
-        subjects = np.unique(self.subject)
-        fold_of_subject = dict(zip(subjects.tolist(), (np.arange(len(subjects)) % NUM_FOLDS).tolist(), strict=True))
-        fold = np.array([fold_of_subject[subject] for subject in self.subject.tolist()])
+        fold = self._find_folds()
         return [
             (
                 self.faces.select(fold != index, f"CK+ without fold {index}"),
@@ -40,6 +48,39 @@ class CkPlus:
             )
             for index in range(NUM_FOLDS)
         ]
+
+    def halve(self) -> tuple["CkPlus", "CkPlus"]:
+        """Return the faces of folds 0 to 4, which may teach the temporal part, and those of 5 to 9, held out."""
+        is_held_out = self._find_folds() >= NUM_FOLDS // 2
+        return self._select(~is_held_out, "CK+ folds 0 to 4"), self._select(is_held_out, "CK+ folds 5 to 9")
+
+    def list_sequences(self) -> list[NDArray[np.int64]]:
+        """Return the rows of each sequence in the order of its frames; those of contempt are left out."""
+        is_known = self.find_emotions() >= 0
+        # Sequences are numbered anew for each subject.
+        _, sequence = np.unique(np.stack((self.subject, self.sequence)), axis=1, return_inverse=True)
+        return [
+            np.flatnonzero(sequence == number)[np.argsort(self.frame[sequence == number])]
+            for number in np.unique(sequence[is_known])
+        ]
+
+    def find_emotions(self) -> NDArray[np.int64]:
+        """Return the product's class index (N) of each face's label, -1 for contempt."""
+        known = [_EMOTIONS.get(label) for label in CKPLUS_LABELS]
+        return np.array([-1 if emotion is None else EMOTIONS.index(emotion) for emotion in known])[self.faces.labels]
+
+    def _find_folds(self) -> NDArray[np.int64]:
+        """Return the fold (N) in whose test each face stands."""
+        _, position = np.unique(self.subject, return_inverse=True)
+        return position % NUM_FOLDS
+
+    def _select(self, is_chosen: NDArray[np.bool_], name: str) -> "CkPlus":
+        return CkPlus(
+            self.faces.select(is_chosen, name),
+            self.subject[is_chosen],
+            self.sequence[is_chosen],
+            self.frame[is_chosen],
+        )
 
 
 def read_ckplus(path: Path) -> CkPlus:
@@ -51,7 +92,7 @@ def read_ckplus(path: Path) -> CkPlus:
     Raises:
         DataError: the file is missing, or is something else.
     """
-    path = path / _FILE_NAME if path.is_dir() else path
+    path = path / FILE_NAME if path.is_dir() else path
     try:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}

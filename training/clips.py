@@ -71,12 +71,24 @@ def render(
 
     frames = warp(frames, wander(math.radians(10)), torch.exp(wander(0.1)), wander(0.05), wander(0.05), size, size)
     frames = 255 * (frames / 255).clamp(0, 1) ** torch.exp(wander(0.4))[:, None, None]
+    return spoil_some(frames.reshape(batch, length, size, size), is_spoilt, corruptions, strengths, generator)
+
+
+def spoil_some(
+    frames: Tensor,
+    is_spoilt: Tensor,
+    corruptions: Sequence[Corruption],
+    strengths: tuple[float, float],
+    generator: Generator,
+) -> Tensor:
+    """Return frames (B T H W) of which those that are ``is_spoilt`` (B T) are spoilt; see ``render``."""
+    batch, length = is_spoilt.shape
     kinds = torch.randint(len(corruptions), (batch, length), generator=generator, device=generator.device)
     is_one_kind = draw_uniform((batch, 1), 0, 1, generator) < 0.5
     kinds = torch.where(is_one_kind, kinds[:, :1], kinds)
     kinds = torch.where(is_spoilt, kinds, -1).flatten()
-    spoilt = spoil(frames, kinds, draw_uniform(kinds.shape, *strengths, generator), corruptions, generator)
-    return spoilt.reshape(batch, length, size, size)
+    drawn = draw_uniform(kinds.shape, *strengths, generator)
+    return spoil(frames.flatten(0, 1), kinds, drawn, corruptions, generator).reshape(frames.shape)
 
 
 def draw_times(batch: int, length: int, generator: Generator) -> Tensor:

@@ -131,7 +131,8 @@ def read_results(folder: Path) -> Results:
     ]
     known = {row.name for row in rows}
     rows += [_make_row(_sort(found)) for name, found in sorted(of_name.items()) if name not in known]
-    temporal = [record for record in records if record.get("kind") == "temporal"]
+    # What was measured on held-out data alone is for comparing models.
+    temporal = [record for record in records if record.get("kind") == "temporal" and not record.get("held_out")]
     temporal.sort(key=lambda record: (record["model_id"].rpartition("-")[0] != DEFAULT_MODEL, record["model_id"]))
     rows.sort(key=lambda row: GROUPS.index(row.group))
     return Results(rows, temporal)

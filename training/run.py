@@ -30,6 +30,7 @@ from training.engine import Stage, read_curves, train
 from training.experiments import Experiment, find_experiment
 from training.measure import measure_faces, summarise_folds
 from training.records import RECORDS_DIR, describe_device, write_record
+from training.sequences import Sequences, read_sequences
 from training.served import write_model
 from training.trained import RECORD_NAME, WEIGHTS_NAME
 
@@ -55,6 +56,7 @@ class Run:
     smoke: bool
     command: str
     report: Report
+    sequences: Sequences | None = None
 
 
 def run_experiment(
@@ -106,6 +108,7 @@ def run_experiment(
         smoke=smoke,
         command=f"emotrace train --data DATA --experiment {experiment} --seed {seed}{options}",
         report=report,
+        sequences=read_sequences(data) if chosen.reads_sequences else None,
     )
     result, record = _run_folds(run, data) if chosen.data == "ckplus" else _run_splits(run, data)
     write_record(folder / RECORD_NAME, record)
@@ -123,7 +126,7 @@ def _run_splits(run: Run, data: Path) -> tuple[Path, dict[str, Any]]:
     record = _describe(run, network, splits, run.folder)
     if run.experiment.served is not None:
         assert isinstance(network, EmotionNet)
-        told = ("experiment", "data_sets", "seed", "epochs", "seconds", "hardware", "torch", "command")
+        told = ("experiment", "data_sets", "sequences", "seed", "epochs", "seconds", "hardware", "torch", "command")
         card_path = write_model(
             network,
             run.name,
@@ -131,7 +134,7 @@ def _run_splits(run: Run, data: Path) -> tuple[Path, dict[str, Any]]:
             run.folder,
             splits[SELECTION],
             splits[REPORTED],
-            {key: record[key] for key in told},
+            {key: record[key] for key in told if key in record},
             run.device.type,
             run.report,
         )
@@ -170,7 +173,11 @@ def _train(run: Run, folder: Path, training: FaceDataset, selection: FaceDataset
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if run.experiment.starts_from:
         _load_weights(network, run.experiment.starts_from, run)
-    helpers = {"teacher": _find_teacher(run.experiment.taught_by, run)} if run.experiment.taught_by else {}
+    helpers: dict[str, object] = {}
+    if run.experiment.taught_by:
+        helpers["teacher"] = _find_teacher(run.experiment.taught_by, run)
+    if run.sequences is not None:
+        helpers["sequences"] = run.sequences
     stages = [_bound(stage, run) for stage in run.experiment.make_stages(training, selection, run.device, **helpers)]
     identity = {
         "experiment": run.experiment.name,
@@ -180,6 +187,8 @@ def _train(run: Run, folder: Path, training: FaceDataset, selection: FaceDataset
     }
     if origins := _hash_origins(run):
         identity["origins"] = origins
+    if run.sequences is not None:
+        identity["sequences"] = run.sequences.origins
     trained = train(network, stages, folder, run.seed, report, identity)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in trained.state_dict().items()}
     safetensors.torch.save_file(tensors, folder / WEIGHTS_NAME)
@@ -239,6 +248,8 @@ def _describe(run: Run, network: nn.Module, data_sets: dict[str, FaceDataset], *
     lines = [line for curve in curves for line in curve]
     stages = list(dict.fromkeys(line["stage"] for line in lines))
     seconds = {stage: [line["seconds"] for line in lines if line["stage"] == stage] for stage in stages}
+    data = {name: {"n": len(faces), "sha256": faces.compute_sha256()} for name, faces in data_sets.items()}
+    sequences = {"sequences": run.sequences.origins} if run.sequences is not None else {}
     return {
         "kind": "training",
         "experiment": experiment.name,
@@ -253,7 +264,8 @@ def _describe(run: Run, network: nn.Module, data_sets: dict[str, FaceDataset], *
         "taught_by": experiment.taught_by,
         "origins": _hash_origins(run),
         "seed": run.seed,
-        "data_sets": {name: {"n": len(faces), "sha256": faces.compute_sha256()} for name, faces in data_sets.items()},
+        "data_sets": data,
+        **sequences,
         "parameters": sum(parameter.numel() for parameter in network.parameters()),
         # The most epochs of any fold.
         "epochs": {stage: max(line["epoch"] for line in lines if line["stage"] == stage) for stage in stages},

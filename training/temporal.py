@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from contracts.emotions import EMOTIONS
 from models.predictor import EmotionPredictor
-from training.ckplus import CKPLUS_LABELS, CkPlus
+from training.ckplus import STEP_S, CkPlus
 from training.datasets import FaceDataset
 from training.evaluation import score, select_labelled
 from training.events import compute_event_f1, measure_lag
@@ -27,11 +27,6 @@ _WINDOWS_PER_PASS = 256
 # Tuning wants a stable choice among a few smoothers, not a figure.
 TUNING_CLIPS = 500
 MAX_FLIPS_RATIO = 0.5
-# CK+ was filmed at 30 frames per second; its contempt is none of our emotions.
-CKPLUS_STEP_S = 1 / 30
-_CKPLUS_EMOTIONS = {
-    "anger": "angry", "disgust": "disgust", "fear": "fear", "happy": "happy", "sadness": "sad", "surprise": "surprise",
-}  # fmt: skip
 JOINTLY, GENEROUSLY = "smoothed", "smoothed, tuned on this very set"
 
 
@@ -172,17 +167,11 @@ def measure_sets(
 def measure_ckplus(predictor: EmotionPredictor, ckplus: CkPlus) -> dict[str, Any]:
     """Return the accuracy of windows over CK+'s sequences of three frames, and of their frames alone.
 
-    All frames of a sequence carry its label. Nothing is trained here, so all subjects are read.
+    All frames of a sequence carry its label. A model that learned from some of the subjects is to be given the others.
     """
-    expected = np.array([_find_emotion(name) for name in CKPLUS_LABELS])[ckplus.faces.labels]
-    # Sequences are numbered anew for each subject.
-    _, sequence = np.unique(np.stack((ckplus.subject, ckplus.sequence)), axis=1, return_inverse=True)
-    sequences = [
-        np.flatnonzero(sequence == number)[np.argsort(ckplus.frame[sequence == number])]
-        for number in np.unique(sequence[expected >= 0])
-    ]
+    expected, sequences = ckplus.find_emotions(), ckplus.list_sequences()
     windows = [ckplus.faces.images[rows] for rows in sequences]
-    times_s = [[index * CKPLUS_STEP_S for index in range(len(rows))] for rows in sequences]
+    times_s = [[index * STEP_S for index in range(len(rows))] for rows in sequences]
     alone = [image[None] for window in windows for image in window]
     answers = {
         "model": np.concatenate(_predict(predictor, windows, times_s)),
@@ -200,12 +189,6 @@ def measure_ckplus(predictor: EmotionPredictor, ckplus: CkPlus) -> dict[str, Any
         "accuracy": {name: _to_points(values) for name, values in right.items()},
         "margin_points": _to_points(right["model"] - right["cnn"]),
     }
-
-
-def _find_emotion(ckplus_label: str) -> int:
-    """Return the class index of one of CK+'s labels, or -1 for contempt."""
-    emotion = _CKPLUS_EMOTIONS.get(ckplus_label)
-    return -1 if emotion is None else EMOTIONS.index(emotion)
 
 
 def list_floors(sets: dict[str, Any], ckplus: dict[str, Any] | None, real: dict[str, Any] | None) -> list[Any]:

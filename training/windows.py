@@ -1,6 +1,6 @@
 """How an ``EmotionNet``'s temporal part learns from clips made from stills, while its CNN stays as it is."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Generator, Tensor
@@ -32,18 +32,31 @@ def make_clips_stage(epochs: int, stills: Stills, selection: FaceDataset) -> Sta
         DataError: ``selection`` has no votes, or no face with a majority.
     """
     number = min(len(stills.images), CLIPS_PER_EPOCH)
-    switching = make_set("switching", *select_labelled(selection, "ferplus"), WATCHED_CLIPS, seed=0)
     return Stage(
         name="clips",
         epochs=epochs,
         batches_per_epoch=number // CLIP_BATCH * READINGS_PER_CLIP,
-        make_optimiser=lambda network: torch.optim.AdamW(
-            list_parameters(network.lstm, network.attention, network.window_head), lr=5e-3, weight_decay=1e-2
-        ),
-        make_losses=lambda network, _, generator: _make_clip_losses(network, stills, number, generator),
-        measure=lambda network: {"switching_accuracy": measure_clips(network, switching)},
+        make_optimiser=lambda network: make_optimiser(network, 5e-3),
+        make_losses=lambda network, _, generator: make_clip_losses(network, stills, number, generator),
+        measure=watch_clips(selection),
         average_decay=0.995,
     )
+
+
+def make_optimiser(network: EmotionNet, learning_rate: float) -> torch.optim.Optimizer:
+    """Return what trains the temporal part and nothing else."""
+    learning = list_parameters(network.lstm, network.attention, network.window_head)
+    return torch.optim.AdamW(learning, lr=learning_rate, weight_decay=1e-2)
+
+
+def watch_clips(selection: FaceDataset) -> Callable[[EmotionNet], dict[str, float]]:
+    """Return what measures a network on clips that switch once, made from ``selection``.
+
+    Raises:
+        DataError: ``selection`` has no votes, or no face with a majority.
+    """
+    switching = make_set("switching", *select_labelled(selection, "ferplus"), WATCHED_CLIPS, seed=0)
+    return lambda network: {"switching_accuracy": measure_clips(network, switching)}
 
 
 @torch.inference_mode()
@@ -58,7 +71,7 @@ def measure_clips(network: EmotionNet, clips: ClipSet) -> float:
     return float(torch.stack(right).float().mean())
 
 
-def _make_clip_losses(network: EmotionNet, stills: Stills, number: int, generator: Generator) -> Iterator[Tensor]:
+def make_clip_losses(network: EmotionNet, stills: Stills, number: int, generator: Generator) -> Iterator[Tensor]:
     """Yield the losses of ``number`` new clips; each goes through the frozen CNN once and is read twice."""
     device = stills.images.device
     network.cnn.eval()  # frozen, its batch statistics too
@@ -69,14 +82,19 @@ def _make_clip_losses(network: EmotionNet, stills: Stills, number: int, generato
         is_mirrored = torch.rand(CLIP_BATCH, generator=generator, device=device) < 0.5
         pictures = torch.where(is_mirrored[:, None, None, None], pictures.flip(-1), pictures)
         clips = make_clips(pictures, WINDOW_LENGTH, generator)
-        with torch.no_grad(), autocast(device):
-            features = network.compute_features(standardise(clips.frames.flatten(0, 1)))
-        features = features.float().reshape(CLIP_BATCH, WINDOW_LENGTH, -1)
+        features = compute_fixed_features(network, clips.frames)
         targets = clips.shares @ stills.votes[usable[chosen]]  # B T K
         yield _read_clips(network, features, clips.times_s, targets, stills.vote_weights, generator)
         # The CNN's work is most of the cost, and a clip that runs backwards is another clip.
         times_s = clips.times_s[:, -1:] - clips.times_s.flip(1)
         yield _read_clips(network, features.flip(1), times_s, targets.flip(1), stills.vote_weights, generator)
+
+
+def compute_fixed_features(network: EmotionNet, frames: Tensor) -> Tensor:
+    """Return the features (B T C), float32, of frames (B T H W) from 0 to 255, from which the CNN learns nothing."""
+    with torch.no_grad(), autocast(frames.device):
+        features = network.compute_features(standardise(frames.flatten(0, 1)))
+    return features.float().reshape(*frames.shape[:2], -1)
 
 
 def _read_clips(

@@ -20,7 +20,8 @@ from contracts.model_card import InputContract
 from training.engine import Stage
 from training.supervised import Preprocess
 
-# The stages for (training faces, faces to select on or None, device), and the trained ``teacher`` where there is one.
+# The stages for (training faces, faces to select on or None, device), with the trained ``teacher`` and the
+# ``sequences`` where there are such.
 MakeStages = Callable[..., list[Stage]]
 
 
@@ -40,9 +41,10 @@ class Experiment:
     that it learns. ``group`` is the table it belongs to, ``title`` its words there; ``claim`` is the accuracy that the
     paper states, ``claim_note`` what one must know of that. ``config`` goes into the run record. ``starts_from`` names
     an experiment whose trained weights it begins with, where shapes agree; ``taught_by`` one whose trained network
-    ``make_stages`` takes as ``teacher``; ``compared_with`` one from which it differs in one thing alone. ``served``
-    marks an ``EmotionNet`` that becomes a model with a card. ``measures_conditions`` marks a headline system, which is
-    also measured under the conditions of ``training.conditions``.
+    ``make_stages`` takes as ``teacher``; ``compared_with`` one from which it differs in one thing alone. With
+    ``reads_sequences``, ``make_stages`` also takes ``sequences``, a ``training.sequences.Sequences``. ``served`` marks
+    an ``EmotionNet`` that becomes a model with a card. ``measures_conditions`` marks a headline system, which is also
+    measured under the conditions of ``training.conditions``.
     """
 
     name: str
@@ -59,6 +61,7 @@ class Experiment:
     starts_from: str | None = None
     taught_by: str | None = None
     compared_with: str | None = None
+    reads_sequences: bool = False
     served: Served | None = None
     measures_conditions: bool = False
 

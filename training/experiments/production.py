@@ -32,6 +32,7 @@ from training.windows import WINDOW_LENGTH, make_clips_stage
 
 SIZES_PX = (32, 38, 44)
 CLIP_EPOCHS = 6
+SERVED = Served(InputContract(size_px=48, channels=1), WINDOW_LENGTH)
 SMALL = NetworkConfig()
 BASE = NetworkConfig(stem_channels=32, block_channels=(32, 64, 128, 256), first_stride=1)
 
@@ -113,7 +114,7 @@ def make_experiment(
         },
         starts_from=starts_from,
         taught_by=taught_by,
-        served=Served(InputContract(size_px=48, channels=1), WINDOW_LENGTH),
+        served=SERVED,
         measures_conditions=measures_conditions,
     )
 
