@@ -28,7 +28,7 @@ from training.networks.paper_b import (
     SequenceNet,
 )
 from training.run import run_experiment
-from training.settings_paper_b import augment_ckplus, compute_features, make_joint_loss
+from training.stages_paper_b import augment_ckplus, compute_features, make_joint_loss
 from training.svm import PENALTY, fit_svm
 
 NAMES = [experiment.name for experiment in list_experiments() if experiment.group == "paper B"]

@@ -5,7 +5,8 @@ states.
 """
 
 from training.networks.paper_b import SequenceConfig
-from training.settings_paper_b import System, make_rivals
+from training.settings_paper_b import make_rivals
+from training.stages_paper_b import System
 
 EXPERIMENTS = make_rivals(
     "acnn_lstm", "ACNN-LSTM", System(SequenceConfig(lstm="one way", fitted=None)), measures_conditions=True

@@ -38,9 +38,9 @@ from training.settings_paper_b import (
     OURS,
     PAPER,
     SHORT,
-    System,
     make_experiment,
 )
+from training.stages_paper_b import System
 
 COMPLETE = System(SequenceConfig(), centre_loss=True)
 WITHOUT_BATCH_NORM = replace(COMPLETE, network=replace(COMPLETE.network, batch_norm=False))
@@ -79,9 +79,12 @@ EXPERIMENTS = (
         COMPLETE,
         CKPLUS,
         CKPLUS_HEAD,
+        "ckplus",
         starts_from="attention_lda",
     ),
-    make_experiment("attention_lda-ckplus-scratch", f"{TITLE}, from scratch", COMPLETE, CKPLUS_SCRATCH, CKPLUS_HEAD),
+    make_experiment(
+        "attention_lda-ckplus-scratch", f"{TITLE}, from scratch", COMPLETE, CKPLUS_SCRATCH, CKPLUS_HEAD, "ckplus"
+    ),
     *(
         make_experiment(
             f"attention_lda-{name}",
@@ -99,6 +102,7 @@ EXPERIMENTS = (
             system,
             CKPLUS_SHORT,
             CKPLUS_HEAD,
+            "ckplus",
             starts_from=f"attention_lda-{name}",
             compared_with="attention_lda-short-ckplus" if name != "short" else None,
         )

@@ -4,6 +4,7 @@ It is the complete network without attention, centre loss, LDA and reconstructio
 """
 
 from training.networks.paper_b import SequenceConfig
-from training.settings_paper_b import System, make_rivals
+from training.settings_paper_b import make_rivals
+from training.stages_paper_b import System
 
 EXPERIMENTS = make_rivals("cnn_bilstm_128", "CNN-BiLSTM", System(SequenceConfig(attention=False, fitted=None)))

@@ -4,6 +4,7 @@ The SVM is fitted on the un-augmented training features, standardised, and is ke
 """
 
 from training.networks.paper_b import SequenceConfig
-from training.settings_paper_b import System, make_rivals
+from training.settings_paper_b import make_rivals
+from training.stages_paper_b import System
 
 EXPERIMENTS = make_rivals("cnn_svm", "CNN-SVM", System(SequenceConfig(lstm=None, attention=False, fitted="svm")))

@@ -5,7 +5,8 @@ there.
 """
 
 from training.networks.paper_b import SequenceConfig
-from training.settings_paper_b import System, make_rivals
+from training.settings_paper_b import make_rivals
+from training.stages_paper_b import System
 
 EXPERIMENTS = make_rivals(
     "dscnn_lstm", "DSCNN-LSTM", System(SequenceConfig(cnn="separable", lstm="one way", attention=False, fitted=None))
