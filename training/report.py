@@ -18,7 +18,7 @@ from training.report_tables import (
     make_runs_table,
     tell_training,
 )
-from training.report_temporal import make_temporal_section
+from training.report_temporal import make_held_out_section, make_temporal_section
 from training.results import GROUPS, Results, read_results
 
 RESULTS_NAME = "RESULTS.md"
@@ -68,6 +68,7 @@ def write_report(records: Path, out: Path) -> Path:
         ("What each part changes", tell_comparisons(results)),
         ("Claims that could not be reproduced, and what was tried", tell_claims(results)),
         ("Emotion over time", make_temporal_section(results.temporal, figures)),
+        ("What real sequences teach", make_held_out_section(results.held_out)),
         ("Near-duplicates between splits", _tell_duplicates(results)),
         ("Runs", _tell_runs(results)),
     ]

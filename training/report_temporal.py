@@ -55,6 +55,30 @@ def _tell_model(record: dict[str, Any], figures: Path) -> list[str]:
     ]
 
 
+def make_held_out_section(records: list[dict[str, Any]]) -> list[str]:
+    """Return the comparison of models on what none of them learned from, or nothing where there is no record."""
+    if not records:
+        return []
+    lines = []
+    for record in records:
+        sets, ckplus, real = record["sets"], record["ckplus_ordered_frames"], record["real_recordings"]
+        switching = sets["switching"]["systems"]["model"]
+        figures = [sets["steady"]["systems"]["model"]["accuracy"], switching["accuracy"], switching["near_accuracy"]]
+        figures.append(sets["switching, unseen"]["systems"]["model"]["accuracy"])
+        on_ckplus = [_format(ckplus["accuracy"][name]) if ckplus else NONE for name in ("model", "cnn")]
+        flips = real["total"]["systems"] if real else None
+        told = f"{flips['model']['flips']} of {flips['cnn']['flips']}" if flips else NONE
+        lines.append([record["model_id"], *map(_format, figures), *on_ckplus, told, record["machine"]])
+    titles = ("model", "steady", "switching", "near the switch", "switching, unseen")
+    on_ckplus_titles = ("held-out CK+, windows", "frames alone", "label flips, of the CNN's")
+    return [
+        "`production-sequences` goes on to teach the temporal part with half of CK+'s subjects and with unlabelled "
+        "recordings. These figures are of clips of half B, and of the subjects and recordings that were held out "
+        f"(percent ± standard error): `{records[0]['command']}`.",
+        make_table((*titles, *on_ckplus_titles, "hardware"), lines),
+    ]
+
+
 def _make_sets_table(sets: dict[str, Any]) -> str:
     """Return a line for each set and system."""
     lines = [

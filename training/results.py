@@ -78,10 +78,14 @@ class Row:
 
 @dataclass(frozen=True)
 class Results:
-    """All rows in the order of the experiments, and the temporal benchmark's records, the default model's first."""
+    """All rows in the order of the experiments, and the temporal benchmark's records, the default model's first.
+
+    ``held_out`` are its records of held-out sequences alone, by which models that learned from others are compared.
+    """
 
     rows: list[Row]
     temporal: list[dict[str, Any]]
+    held_out: list[dict[str, Any]]
 
     def list_measured(self, group: str | None = None) -> list[Row]:
         return [row for row in self.rows if row.records and group in (None, row.group)]
@@ -131,11 +135,11 @@ def read_results(folder: Path) -> Results:
     ]
     known = {row.name for row in rows}
     rows += [_make_row(_sort(found)) for name, found in sorted(of_name.items()) if name not in known]
-    # What was measured on held-out data alone is for comparing models.
-    temporal = [record for record in records if record.get("kind") == "temporal" and not record.get("held_out")]
+    temporal = [record for record in records if record.get("kind") == "temporal"]
     temporal.sort(key=lambda record: (record["model_id"].rpartition("-")[0] != DEFAULT_MODEL, record["model_id"]))
     rows.sort(key=lambda row: GROUPS.index(row.group))
-    return Results(rows, temporal)
+    held_out = [record for record in temporal if record.get("held_out")]
+    return Results(rows, [record for record in temporal if not record.get("held_out")], held_out)
 
 
 def format_values(values: list[float], digits: int = 3) -> str:
