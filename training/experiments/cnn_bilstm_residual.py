@@ -1,7 +1,8 @@
 """Paper A's CNN-BiLSTM on the convolutions of ``base``, whose trained weights it begins with.
 
 The paper leaves its convolutions open. Those of ``cnn_bilstm`` are of the kind it names; these have residual blocks,
-and their weights have learned FER+ votes and original labels together. The map's 6x6 positions are the sequence.
+and their weights have learned FER+ votes and original labels together. The map's 6x6 positions are the sequence. More
+epochs are no better: 13 on three emotions named 0.803 of half A, these 8 name 0.813.
 """
 
 from dataclasses import replace
@@ -11,8 +12,6 @@ from training.networks.paper_a import ResidualCnnBilstm, ResidualConfig
 from training.settings_paper_a import OURS, THREE_EMOTIONS, make_experiment
 
 SETTING = replace(OURS, epochs=8, learning_rate=0.02)
-# Three emotions have three fifths of the faces: about as many steps as with seven.
-THREE_SETTING = replace(SETTING, epochs=14)
 TRAIN_PX = 44
 TITLE = "CNN-BiLSTM on base's convolutions"
 
@@ -32,7 +31,7 @@ EXPERIMENTS = (
         f"{TITLE}, three emotions, our setting",
         ResidualCnnBilstm,
         ResidualConfig(BASE),
-        THREE_SETTING,
+        SETTING,
         THREE_EMOTIONS,
         train_px=TRAIN_PX,
         is_claimed=True,
