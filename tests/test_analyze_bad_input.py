@@ -192,7 +192,7 @@ def test_a_mistake_in_the_command_is_told_once_and_before_any_work(
 
     for fps in ("0", "nan", "fast", ""):
         refuse(USAGE, f"--fps is {fps!r}", "above 0 and up to 1000, or 'native'", arguments=(f"--fps={fps}",))
-    refuse(MODEL, "no model 'unknown'", "Shipped models: production", arguments=("--model", "unknown"))
+    refuse(MODEL, "no model 'unknown'", "Shipped models: base, production", arguments=("--model", "unknown"))
     refuse(MODEL, "no model 'gone.json'", arguments=("--model", "gone.json"))
     refuse(USAGE, "EMOTRACE_REDISURL is not a setting", "Did you mean EMOTRACE_REDIS_URL?", EMOTRACE_REDISURL="x")
     refuse(USAGE, "EMOTRACE_RETRY_S cannot be used", EMOTRACE_RETRY_S="soon")

@@ -1,7 +1,8 @@
 """Face crops of real recordings, without labels: the file that ``emotrace crops`` writes, and its windows.
 
 About half of all recordings are held out, always the same ones, so that what was trained on the others can be measured
-on faces that it has not seen. The hash of a file decides, so that the file alone tells which half it belongs to.
+on recordings that it has not seen; one person in two recordings may stand on both sides. The hash of a file decides, so
+that the file alone tells which half it belongs to.
 """
 
 import re
@@ -114,7 +115,7 @@ def read_recordings(path: Path) -> Recordings:
 
 def _find_problem(found: Recordings) -> str | None:
     """Return what is wrong with a file's arrays and what was expected, or None."""
-    number, size_px = len(found.crops), INPUT.size_px
+    number, size_px = found.crops.size // INPUT.size_px**2, INPUT.size_px
     if found.crops.dtype != np.uint8 or found.crops.shape != (number, size_px, size_px):
         return f"crops of {found.crops.dtype} {found.crops.shape}. Expected uint8 (N, {size_px}, {size_px})"
     if any(values.shape != (number,) for values in (found.times_s, found.track, found.recording)):
@@ -128,6 +129,10 @@ def _find_problem(found: Recordings) -> str | None:
     if not all(re.fullmatch("[0-9a-f]{64}", sha256) for sha256 in found.hashes):
         return "hashes that are no SHA-256. Expected 64 hexadecimal digits"
     is_same_track = np.diff(found.track) == 0
+    if len(np.unique(found.track)) != np.count_nonzero(~is_same_track) + 1:
+        return "tracks in pieces. Expected the crops of each track one after the other"
+    if np.diff(found.recording)[is_same_track].any():
+        return "a track in two recordings. Expected another number for each"
     if not np.isfinite(found.times_s).all() or (np.diff(found.times_s)[is_same_track] <= 0).any():
         return "times that do not grow. Expected seconds, in order within each track"
     return None

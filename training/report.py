@@ -42,9 +42,8 @@ says in words why a row has none.
 - Every figure stands beside the number of faces it is counted on, the epochs that were trained (the most of any fold)
   and the hardware. **A figure marked as a claim is the paper's**, measured by its own protocol, and was not
   measured here.
-- **Cost.** Milliseconds per image include preprocessing; on a CPU they are CPU time. Seconds of training are those of a
-  clock on the wall, on a machine that often did other work too: read them as upper bounds. Both are comparable on the
-  same hardware only."""
+- **Cost.** Milliseconds per image include preprocessing. They and the seconds of training were taken on a machine that
+  often did other work too: read them as upper bounds, comparable on the same hardware only."""
 
 
 def write_report(records: Path, out: Path) -> Path:

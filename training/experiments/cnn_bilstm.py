@@ -90,7 +90,7 @@ EXPERIMENTS = (
             CnnBilstm,
             SMALL_SIZE,
             setting,
-            compared_with="cnn_bilstm-plain" if name != "plain" else None,
+            compared_with="cnn_bilstm-plain" if name not in ("plain", "all") else None,
         )
         for name, setting in ABLATION.items()
     ),

@@ -1,4 +1,4 @@
-"""The shipped model, its temporal part trained on real sequences too.
+"""The shipped model, its temporal part trained on real sequences too: a trial that lost (see ``docs/decisions.md``).
 
 ``production-sequences`` goes on from the finished ``production`` of the same seed: the CNN and both its heads stay as
 they are, so single crops get the same answers; the LSTM, the attention and their head learn two more epochs from clips
