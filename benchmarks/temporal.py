@@ -9,11 +9,11 @@ with the model's name in theirs where it is not the default one.
 
 With ``--held-out``, CK+'s folds 5 to 9 alone are read, and the recordings that ``training.recordings`` holds out: the
 temporal part never learns from these, so a model that learned from the others can be compared with one that did not.
-The record and the pictures are then called ``temporal-held-out``.
+Neutral faces in short windows are asked too, which CK+ has none of. The record and the pictures are then called
+``temporal-held-out``.
 """
 
 import argparse
-import hashlib
 import shlex
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,9 @@ from typing import Any
 import torch
 
 from contracts.errors import EmotraceError
+from contracts.submissions import VIDEO_SUFFIXES
 from ingest.face_windows import FPS, PROFILE, read_face_windows
+from ingest.sources import compute_fingerprint
 from models.detection import find_default_detector, make_detector
 from models.predictor import EmotionPredictor
 from training import temporal, temporal_figures
@@ -32,8 +34,6 @@ from training.recordings import is_held_out
 from training.records import RECORDS_DIR, describe_device, write_record
 from training.report_temporal import name_output
 from training.temporal_sets import describe_sets
-
-VIDEO_SUFFIXES = {".mp4", ".mov", ".mkv", ".avi", ".webm"}
 
 
 def main() -> None:
@@ -68,7 +68,7 @@ def run(data: Path, videos: Path | None, model: str, clips: int, seed: int, out:
     recordings = {
         path: answer_recording(predictor, path, smoother)
         for path in sorted(videos.iterdir() if videos else [])
-        if path.suffix.lower() in VIDEO_SUFFIXES and (not held_out or is_held_out(compute_sha256(path)))
+        if path.suffix.lower() in VIDEO_SUFFIXES and (not held_out or is_held_out(compute_fingerprint(path)))
     }
     real = describe_recordings(recordings) if any(recordings.values()) else None
     floors = temporal.list_floors(sets, ckplus, real)
@@ -105,7 +105,7 @@ def run(data: Path, videos: Path | None, model: str, clips: int, seed: int, out:
             "data": {
                 "Training": {"n": len(training), "sha256": training.compute_sha256()},
                 "PublicTest-B": {"n": len(reported), "sha256": reported.compute_sha256()},
-                **({"CK+": {"sha256": compute_sha256(ckplus_path)}} if ckplus else {}),
+                **({"CK+": {"sha256": compute_fingerprint(ckplus_path)}} if ckplus else {}),
             },
             "config": {**describe_sets(), "tuning_clips_per_set": min(clips, temporal.TUNING_CLIPS)},
             "smoothing_tuned_on_training": smoother,
@@ -113,6 +113,7 @@ def run(data: Path, videos: Path | None, model: str, clips: int, seed: int, out:
             "sets": sets,
             "ckplus_ordered_frames": ckplus,
             "real_recordings": real,
+            **({"short_windows": temporal.measure_short_windows(predictor, reported)} if held_out else {}),
         },
     )
     print(f"wrote {record}, {figures}/{stem}_*.png and {examples}")
@@ -138,7 +139,7 @@ def describe_recordings(recordings: dict[Path, list[FaceTimeline]]) -> dict[str,
         "fps": FPS,
         "profile": "batch",
         "clips": {
-            path.name: {"sha256": compute_sha256(path), **measure_flips(found)}
+            path.name: {"sha256": compute_fingerprint(path), **measure_flips(found)}
             for path, found in recordings.items()
             if found
         },
@@ -152,10 +153,6 @@ def describe_command(clips: int, seed: int, model: str, has_videos: bool, held_o
         f"python benchmarks/temporal.py --data DATA {videos}--model {shlex.quote(model)} --clips {clips} --seed {seed}"
         f"{' --held-out' * held_out}"
     )
-
-
-def compute_sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 if __name__ == "__main__":

@@ -168,15 +168,21 @@ def test_stitched_windows_hold_each_stored_crop_once_and_break_at_gaps(predictor
     assert found["systems"]["model"]["mean_distance_from_model"] == 0
 
 
-def test_the_whole_benchmark_runs_and_writes_record_and_pictures(
-    tmp_path: Path, card_path: Path, predictor: EmotionPredictor, carphone: Path
-) -> None:
-    data, videos = tmp_path / "data", tmp_path / "videos"
+def make_folders(parent: Path) -> tuple[Path, Path]:
+    """A folder with both FER2013 splits, and an empty one for videos."""
+    data, videos = parent / "data", parent / "videos"
     data.mkdir()
     videos.mkdir()
     for seed, name in enumerate(("training", "publictest")):
         faces = make_faces(60, seed)
         np.savez(data / f"fer2013_{name}.npz", images=faces.images, labels=faces.labels, ferplus_votes=faces.votes)
+    return data, videos
+
+
+def test_the_whole_benchmark_runs_and_writes_record_and_pictures(
+    tmp_path: Path, card_path: Path, predictor: EmotionPredictor, carphone: Path
+) -> None:
+    data, videos = make_folders(tmp_path)
     shutil.copy(carphone, videos / "carphone.mp4")
     run = runpy.run_path(str(BENCHMARK))["run"]
     record = json.loads(run(data, videos, str(card_path), 3, 0, tmp_path / "out").read_text())
@@ -194,12 +200,7 @@ def test_the_whole_benchmark_runs_and_writes_record_and_pictures(
 def test_on_held_out_data_only_what_is_never_trained_on_is_measured(
     tmp_path: Path, card_path: Path, carphone: Path
 ) -> None:
-    data, videos = tmp_path / "data", tmp_path / "videos"
-    data.mkdir()
-    videos.mkdir()
-    for seed, name in enumerate(("training", "publictest")):
-        faces = make_faces(60, seed)
-        np.savez(data / f"fer2013_{name}.npz", images=faces.images, labels=faces.labels, ferplus_votes=faces.votes)
+    data, videos = make_folders(tmp_path)
     write_ckplus(data / "ckplus48.npz")
     # What an mp4's reader skips makes other files of one clip, on either side.
     for number in range(4):
@@ -213,4 +214,5 @@ def test_on_held_out_data_only_what_is_never_trained_on_is_measured(
     assert set(record["real_recordings"]["clips"]) == kept
     _, held_out = read_ckplus(data).halve()
     assert record["ckplus_ordered_frames"]["n_sequences"] == len(held_out.list_sequences())
+    assert 0 <= record["short_windows"]["named_neutral"]["model"]["mean"] <= 100 and record["short_windows"]["n"] > 0
     assert read_results(tmp_path / "out" / "records").temporal == []

@@ -17,8 +17,7 @@ from training.ckplus import FILE_NAME as CKPLUS_NAME
 from training.ckplus import STEP_S, read_ckplus
 from training.recordings import FILE_NAME as RECORDINGS_NAME
 from training.recordings import Recordings, read_recordings
-
-WINDOW_LENGTH = 16
+from training.windows import WINDOW_LENGTH
 
 
 @dataclass(frozen=True)

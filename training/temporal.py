@@ -27,6 +27,8 @@ _WINDOWS_PER_PASS = 256
 # Tuning wants a stable choice among a few smoothers, not a figure.
 TUNING_CLIPS = 500
 MAX_FLIPS_RATIO = 0.5
+# As many crops as CK+ has of a sequence.
+SHORT_CROPS = 3
 JOINTLY, GENEROUSLY = "smoothed", "smoothed, tuned on this very set"
 
 
@@ -189,6 +191,24 @@ def measure_ckplus(predictor: EmotionPredictor, ckplus: CkPlus) -> dict[str, Any
         "accuracy": {name: _to_points(values) for name, values in right.items()},
         "margin_points": _to_points(right["model"] - right["cnn"]),
     }
+
+
+def measure_short_windows(predictor: EmotionPredictor, faces: FaceDataset) -> dict[str, Any]:
+    """Return how many percent of the neutral faces are named neutral when shown three times in a tenth of a second, and
+    alone. CK+'s sequences are as short and never neutral: what is learned from them may be that.
+
+    Raises:
+        DataError: the faces have no votes.
+    """
+    labelled, truth = select_labelled(faces, "ferplus")
+    neutral = EMOTIONS.index("neutral")
+    crops = np.repeat(labelled.images[truth == neutral][:, None], SHORT_CROPS, 1)
+    answers = {
+        "model": answer_by_window(predictor, crops, [index * STEP_S for index in range(SHORT_CROPS)]),
+        "cnn": answer_by_frame(predictor, crops),
+    }
+    named = {name: _to_points((found.argmax(-1) == neutral).astype(np.float64)) for name, found in answers.items()}
+    return {"crops": SHORT_CROPS, "step_s": round(STEP_S, 4), "n": len(crops), "named_neutral": named}
 
 
 def list_floors(sets: dict[str, Any], ckplus: dict[str, Any] | None, real: dict[str, Any] | None) -> list[Any]:

@@ -6,8 +6,8 @@ Where the paper leaves something open or contradicts itself, this is what was bu
   pixels is enlarged from 48 and holds no more than the 42 that are left; the others are 2x2.
 - The map's ten rows are the sequence of the BiLSTM (equations 5 to 7), and of the attention (algorithm 1), whose query
   is the last state of each direction, side by side. Algorithm 1 does not scale the product, and neither does this. The
-  weighted values alone are the features; with the query beside them,
-  three epochs on 9,000 faces gave 0.425 on PublicTest-A against 0.451, which is within the noise of one seed.
+  weighted values alone are the features; with the query beside them, three epochs on 9,000 faces gave 0.425 on
+  PublicTest-A against 0.451, which is within the noise of one seed.
 - Equation 1's constants are s = 1, λ = 10, ε = 1e-8 for pixels of 0 to 255.
 - Equations 2 to 4 are Wen et al. 2016, with their α = 0.5 and λ = 0.01; the centre loss is a mean over the batch.
 - LDA (equations 8 to 12) gives six dimensions and is fitted once, after the features are trained, on the training faces
@@ -18,8 +18,8 @@ Where the paper leaves something open or contradicts itself, this is what was bu
 ``-paper`` is the paper's own setting: no batch normalisation but in the reconstruction, no augmentation, Adam at a
 constant rate for the features (the paper tells nothing of how what is behind LDA learns: that is as in ours). The
 others are ours. ``-short`` and what follows have the same few epochs and are to be compared with each other and with
-the rivals: without feature extraction the LSTM reads the rows of the picture itself (42x42);
-without attention the BiLSTM's last states are the features; without reconstruction a softmax layer stands behind LDA.
+the rivals: without feature extraction the LSTM reads the rows of the picture itself (42x42); without attention the
+BiLSTM's last states are the features; without reconstruction a softmax layer stands behind LDA.
 
 On CK+ each begins with the weights it learned from FER2013, ``-ckplus-scratch`` (the paper's reading) with none. Epochs
 were fixed beforehand: no fold's test faces chose anything.
