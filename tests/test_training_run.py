@@ -103,6 +103,12 @@ def test_the_shipped_model_goes_on_from_small_and_learns_from_base(data: Path, t
     moved = taught["emotion_head.weight"] - small["emotion_head.weight"]
     assert 0 < float(moved.abs().max()) < 0.1
 
+    folder = tmp_path / "production-original-seed0"
+    run_experiment(data, "production-original", folder, threads=1, smoke=True, report=lambda line: None)
+    assert read_record(folder / "record.json")["metrics"]["PublicTest-B"]["fer2013"]["n"] > 0
+    tuned = load_file(folder / "network.safetensors")
+    assert 0 < float((tuned["original_head.weight"] - taught["original_head.weight"]).abs().max()) < 0.1
+
 
 def test_the_model_that_learns_from_real_sequences_names_them_and_reads_single_crops_as_before(
     tmp_path: Path,

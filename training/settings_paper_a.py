@@ -12,13 +12,16 @@ import torch
 from torch import Generator, Tensor, nn
 
 from contracts.emotions import EMOTIONS
+from models.networks import EmotionNet
 from models.preprocessing import standardise
+from training import teaching
 from training.augmentation import MILD, augment_stills
 from training.datasets import FaceDataset
 from training.engine import Stage
 from training.experiments import Experiment
 from training.networks.paper_a import CROP_PX, PaperAConfig, ResidualConfig
 from training.supervised import Preprocess, Setting, make_supervised_stage
+from training.teaching import make_taught_loss
 
 THREE_EMOTIONS = ("happy", "sad", "neutral")
 # From its abstract (CNN-BiLSTM based Facial Emotion Recognition, InJET 2024, doi 10.3126/injet.v2i1.72579).
@@ -79,6 +82,7 @@ def make_experiment(
     measures_conditions: bool = False,
     is_claimed: bool = False,
     starts_from: str | None = None,
+    taught_by: str | None = None,
     compared_with: str | None = None,
 ) -> Experiment:
     """Return the experiment that trains ``network`` of ``size`` as ``setting`` says, on the classes ``labels``.
@@ -89,8 +93,11 @@ def make_experiment(
     def augment(crops: Tensor, generator: Generator) -> Tensor:
         return augment_stills(crops, train_px, generator, MILD)
 
-    def make_stages(training: FaceDataset, selection: FaceDataset | None, device: torch.device) -> list[Stage]:
-        return [make_supervised_stage("faces", setting, training, selection, device, preprocess, augment)]
+    def make_stages(
+        training: FaceDataset, selection: FaceDataset | None, device: torch.device, teacher: EmotionNet | None = None
+    ) -> list[Stage]:
+        loss = make_taught_loss(teacher, labels, setting.label_smoothing) if teacher else None
+        return [make_supervised_stage("faces", setting, training, selection, device, preprocess, augment, loss)]
 
     return Experiment(
         name=name,
@@ -107,8 +114,10 @@ def make_experiment(
             "setting": setting.to_dict(),
             "preprocess": preprocess.__name__,
             "train_px": train_px,
+            **({"teacher": teaching.describe()} if taught_by else {}),
         },
         starts_from=starts_from,
+        taught_by=taught_by,
         compared_with=compared_with,
         measures_conditions=measures_conditions,
     )

@@ -19,13 +19,11 @@ from training.datasets import FaceDataset, compute_soft_targets, find_non_faces
 from training.devices import autocast
 from training.engine import Stage
 from training.evaluation import select_labelled
+from training.teaching import compute_distance, weigh
 
 BATCH = 128
 # Rarer emotions weigh more, by this power of their rarity: without it disgust is hardly ever named.
 RARITY_POWER = 0.25
-# What a teacher says is softened and weighs against the labels so (Hinton et al. 2015).
-TEACHER_TEMPERATURE = 2.0
-TEACHER_SHARE = 0.7
 
 
 @dataclass(frozen=True)
@@ -95,8 +93,7 @@ def make_stills_stage(
             if teacher is not None:
                 with torch.no_grad():
                     said = _answer(teacher, crops)
-                distance = _follow(votes, said[0]) + _follow(labels, said[1])
-                loss = (1 - TEACHER_SHARE) * loss + TEACHER_SHARE * distance
+                loss = weigh(loss, compute_distance(votes, said[0]) + compute_distance(labels, said[1]))
             yield loss
 
     return Stage(
@@ -161,10 +158,3 @@ def _compare(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     weight = targets @ weights
     losses = functional.cross_entropy(logits, targets, reduction="none")
     return (losses * weight).sum() / weight.sum()
-
-
-def _follow(logits: Tensor, said: Tensor) -> Tensor:
-    """Return the divergence of logits (N K) from the teacher's probabilities, both softened."""
-    wanted = (said / TEACHER_TEMPERATURE).softmax(-1)
-    found = (logits / TEACHER_TEMPERATURE).log_softmax(-1)
-    return TEACHER_TEMPERATURE**2 * functional.kl_div(found, wanted, reduction="batchmean")

@@ -23,11 +23,12 @@ import torch
 from contracts.model_card import InputContract
 from models.networks import EmotionNet, NetworkConfig
 from models.preprocessing import standardise
+from training import teaching
 from training.augmentation import MILD, STRONG, Strength
 from training.datasets import FaceDataset
 from training.engine import Stage
 from training.experiments import Experiment, Served
-from training.stills import TEACHER_SHARE, TEACHER_TEMPERATURE, make_measure, make_stills_stage, read_stills
+from training.stills import make_measure, make_stills_stage, read_stills
 from training.windows import WINDOW_LENGTH, make_clips_stage
 
 SIZES_PX = (32, 38, 44)
@@ -110,7 +111,7 @@ def make_experiment(
             "network": network.to_dict(),
             "phases": [asdict(phase) for phase in phases],
             "clip_epochs": CLIP_EPOCHS,
-            "teacher": {"temperature": TEACHER_TEMPERATURE, "share": TEACHER_SHARE} if taught_by else None,
+            "teacher": teaching.describe() if taught_by else None,
         },
         starts_from=starts_from,
         taught_by=taught_by,
