@@ -46,8 +46,10 @@ class Row:
 
     @property
     def kind(self) -> str:
-        """The labels that matter most: those of CK+, FER2013's original ones, for production FER+'s majority."""
-        return "own" if self.data == "ckplus" else "ferplus" if self.group == "production" else "fer2013"
+        """The labels that matter most: those of CK+, FER2013's original ones, for a model that serves FER+'s majority."""
+        if self.data == "ckplus":
+            return "own"
+        return "ferplus" if any("card" in record for record in self.records) else "fer2013"
 
     def list_figures(self, kind: str) -> list[dict[str, Any]]:
         """Return the figures by ``kind`` of label of each seed; on CK+ those of each fold of each seed."""

@@ -5,7 +5,7 @@ from it for those labels only, with ``base``'s second head as the teacher: what 
 convention that the papers report. It is measured and not shipped.
 """
 
-from dataclasses import asdict
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -18,21 +18,11 @@ from training.datasets import FaceDataset
 from training.engine import Stage
 from training.experiments import Experiment
 from training.experiments.production import SIZES_PX, SMALL
-from training.settings_paper_a import standardise_pixels
-from training.supervised import Setting, make_supervised_stage
+from training.settings_paper_a import OURS, standardise_pixels
+from training.supervised import make_supervised_stage
 from training.teaching import make_taught_loss
 
-SETTING = Setting(
-    epochs=10,
-    batch=128,
-    learning_rate=0.03,
-    optimiser="sgd",
-    weight_decay=5e-4,
-    one_cycle=True,
-    average_decay=0.999,
-    label_smoothing=0.1,
-    augment=True,
-)
+SETTING = replace(OURS, epochs=10, learning_rate=0.03, average_decay=0.999)
 TRAIN_PX = SIZES_PX[-1]
 
 
@@ -73,7 +63,7 @@ EXPERIMENTS = (
         preprocess=standardise_pixels,
         config={
             "network": SMALL.to_dict(),
-            "setting": asdict(SETTING),
+            "setting": SETTING.to_dict(),
             "train_px": TRAIN_PX,
             "teacher": teaching.describe(),
         },
