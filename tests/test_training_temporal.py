@@ -143,6 +143,20 @@ def test_ckplus_is_read_in_order_without_contempt(predictor: EmotionPredictor) -
     assert found["margin_points"]["mean"] == pytest.approx(margin, abs=0.02)
 
 
+def test_each_of_ckplus_sequences_is_one_event(predictor: EmotionPredictor, monkeypatch: pytest.MonkeyPatch) -> None:
+    ckplus = make_ckplus(14)
+    truth = {
+        image.tobytes(): emotion for image, emotion in zip(ckplus.faces.images, ckplus.find_emotions(), strict=True)
+    }
+
+    def predict(windows: list[np.ndarray], _: object) -> list[np.ndarray]:
+        return [np.eye(7, dtype=np.float32)[[truth[crop.tobytes()] for crop in window]] for window in windows]
+
+    monkeypatch.setattr(predictor, "predict", predict)
+    found = temporal.measure_ckplus(predictor, ckplus)
+    assert found["event_f1"] == found["frame_macro_f1"] == {"model": 1.0, "cnn": 1.0}
+
+
 def make_sequence(times_s: list[float], store: tuple[int, int], track_id: int = 1) -> CropSequence:
     number = len(times_s)
     crops = np.random.default_rng(number).integers(0, 256, (number, 48, 48), dtype=np.uint8)

@@ -4,6 +4,7 @@ An event is a run of crops with one label. Counting events instead of crops show
 flickers may have most of its crops right and hardly one event.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -53,8 +54,10 @@ def count_matches(truth: list[Event], predicted: list[Event], min_iou: float = M
     return len(matched_true)
 
 
-def compute_event_f1(truth: Labels, predicted: Labels) -> float:
-    """Return the F1 of events over clips (N T): 2 · matched / (true + predicted), counted over all clips together."""
+def compute_event_f1(truth: Iterable[Labels], predicted: Iterable[Labels]) -> float:
+    """Return the F1 of events over clips (N of T crops each, T may differ): 2 · matched / (true + predicted), counted
+    over all clips together.
+    """
     matched = events = 0
     for true_row, predicted_row in zip(truth, predicted, strict=True):
         true, found = find_events(true_row), find_events(predicted_row)

@@ -41,11 +41,7 @@ def _tell_model(record: dict[str, Any], figures: Path) -> list[str]:
     ]
     ckplus, recordings = record.get("ckplus_ordered_frames"), record.get("real_recordings")
     if ckplus:
-        found = {name: _format(value) for name, value in ckplus["accuracy"].items()}
-        parts.append(
-            f"CK+'s ordered frames ({ckplus['n_sequences']} sequences, {ckplus['n_frames']:,} frames, no training "
-            f"there): windows {found['model']}, frames alone {found['cnn']}."
-        )
+        parts.append(_make_ckplus_table(ckplus))
     if recordings:
         parts.append(_make_flips_table(recordings["total"]))
     model_name = record["model_id"].rpartition("-")[0]
@@ -131,6 +127,16 @@ def _make_floors_table(floors: list[dict[str, Any]]) -> str:
         for row in floors
     ]
     return make_table(("what", "found", "expected", ""), lines)
+
+
+def _make_ckplus_table(ckplus: dict[str, Any]) -> str:
+    words = {"model": "windows", "cnn": "frames alone"}
+    lines = [
+        [words[name], _format(accuracy), f"{ckplus['event_f1'][name]:.3f}", f"{ckplus['frame_macro_f1'][name]:.3f}"]
+        for name, accuracy in ckplus["accuracy"].items()
+    ]
+    told = f"CK+'s ordered frames ({ckplus['n_sequences']} sequences, {ckplus['n_frames']:,} frames, no training there)"
+    return make_table((told, "accuracy", "event F1", "macro F1"), lines)
 
 
 def _make_flips_table(total: dict[str, Any]) -> str:

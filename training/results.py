@@ -46,7 +46,7 @@ class Row:
 
     @property
     def kind(self) -> str:
-        """The labels that matter most: those of CK+, FER2013's original ones, for a model that serves FER+'s majority."""
+        """The labels that matter most: CK+'s own, FER2013's original ones, FER+'s majority for a model that serves."""
         if self.data == "ckplus":
             return "own"
         return "ferplus" if any("card" in record for record in self.records) else "fer2013"

@@ -167,9 +167,10 @@ def measure_sets(
 
 
 def measure_ckplus(predictor: EmotionPredictor, ckplus: CkPlus) -> dict[str, Any]:
-    """Return the accuracy of windows over CK+'s sequences of three frames, and of their frames alone.
+    """Return the figures of windows over CK+'s sequences of three frames, and of their frames alone.
 
-    All frames of a sequence carry its label. A model that learned from some of the subjects is to be given the others.
+    All frames of a sequence carry its label, so each is one event. A model that learned from some of the subjects is to
+    be given the others.
     """
     expected, sequences = ckplus.find_emotions(), ckplus.list_sequences()
     windows = [ckplus.faces.images[rows] for rows in sequences]
@@ -181,14 +182,19 @@ def measure_ckplus(predictor: EmotionPredictor, ckplus: CkPlus) -> dict[str, Any
     }
     rows = np.concatenate(sequences)
     borders = np.cumsum([len(sequence) for sequence in sequences])[:-1]
+    truth = np.split(expected[rows], borders)
+    predicted = {name: np.split(answer.argmax(1), borders) for name, answer in answers.items()}
     right = {
-        name: np.array([part.mean() for part in np.split(answer.argmax(1) == expected[rows], borders)])[:, None]
-        for name, answer in answers.items()
+        name: np.array([np.mean(one == true) for one, true in zip(found, truth, strict=True)])[:, None]
+        for name, found in predicted.items()
     }
+    scored = {name: score(answer, expected[rows], name, "own") for name, answer in answers.items()}
     return {
         "n_frames": len(rows),
         "n_sequences": len(sequences),
         "accuracy": {name: _to_points(values) for name, values in right.items()},
+        "frame_macro_f1": {name: round(found.macro_f1, 4) for name, found in scored.items()},
+        "event_f1": {name: round(compute_event_f1(truth, found), 4) for name, found in predicted.items()},
         "margin_points": _to_points(right["model"] - right["cnn"]),
     }
 
