@@ -79,7 +79,6 @@ def run(data: Path, videos: Path | None, model: str, clips: int, seed: int, out:
     figures = out / "figures"
     figures.mkdir(parents=True, exist_ok=True)
     name = predictor.card.name
-    temporal_figures.draw_switch(answers, figures / f"{name_output(f'{stem}_switch', name)}.png")
     # It shows faces of the data set, whose terms forbid passing them on: it stays out of the repository.
     examples = out / "runs" / f"{stem}_clips.png"
     examples.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +115,7 @@ def run(data: Path, videos: Path | None, model: str, clips: int, seed: int, out:
             **({"short_windows": temporal.measure_short_windows(predictor, reported)} if held_out else {}),
         },
     )
-    print(f"wrote {record}, {figures}/{stem}_*.png and {examples}")
+    print(f"wrote {record}, {figures}/{stem}_*.png and {examples}; `emotrace report` shows them")
     return record
 
 

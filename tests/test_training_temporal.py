@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import runpy
 import shutil
 from pathlib import Path
@@ -21,6 +22,7 @@ from training.ckplus import CKPLUS_LABELS, CkPlus, read_ckplus
 from training.datasets import FaceDataset
 from training.flips import answer_windows, measure_flips
 from training.recordings import is_held_out
+from training.report import write_report
 from training.results import read_results
 from training.temporal_sets import LENGTH, MIN_RUN, SET_NAMES, ClipSet, make_set
 
@@ -205,10 +207,13 @@ def test_the_whole_benchmark_runs_and_writes_record_and_pictures(
     assert record["real_recordings"]["clips"]["carphone.mp4"]["crops"] > 10
     assert len(record["floors"]) == 7
     assert str(tmp_path) not in record["command"]
-    names = {"temporal_switch-small.png", "temporal_real-small.png"}
     assert [path.name for path in (tmp_path / "out" / "records").iterdir()] == ["temporal-small.json"]
     assert (tmp_path / "out" / "runs" / "temporal_clips.png").exists()
-    assert {path.name for path in (tmp_path / "out" / "figures").iterdir()} == names
+    page = write_report(tmp_path / "out" / "records", tmp_path / "out").read_text()
+    for name in ("temporal_switch-small.png", "temporal_real-small.png"):
+        assert f"figures/{name}" in page and (tmp_path / "out" / "figures" / name).stat().st_size > 10_000
+    margin = record["sets"]["switching"]["margins_points"]["model - smoothed, tuned on this very set"]["accuracy"]
+    assert re.search(rf"switching: points over the best .* at least 8 \| [a-z*]+ \| {margin['mean']} \|", page)
 
 
 def test_on_held_out_data_only_what_is_never_trained_on_is_measured(

@@ -217,28 +217,41 @@ def measure_short_windows(predictor: EmotionPredictor, faces: FaceDataset) -> di
     return {"crops": SHORT_CROPS, "step_s": round(STEP_S, 4), "n": len(crops), "named_neutral": named}
 
 
-def list_floors(sets: dict[str, Any], ckplus: dict[str, Any] | None, real: dict[str, Any] | None) -> list[Any]:
-    """Return what the temporal part must reach to have a reason to exist: (what, found, floor, whether reached)."""
+def list_floors(
+    sets: dict[str, Any], ckplus: dict[str, Any] | None, real: dict[str, Any] | None
+) -> list[dict[str, Any]]:
+    """Return what the temporal part must reach to have a reason to exist: ``what``, ``found``, ``floor``, ``reached``.
+
+    The best smoothing is one for all clips, because nobody knows beforehand which kind a face will be; ``harder`` is
+    what is found against one tuned on the very set that is measured.
+    """
 
     def gain(name: str, other: str, figure: str = "accuracy") -> float:
         return float(sets[name]["margins_points"][f"model - {other}"][figure]["mean"])
 
     floors = [
-        ("steady: points over the CNN", gain("steady", "cnn"), 20),
-        ("switching: points over the CNN", gain("switching", "cnn"), 20),
-        ("steady: points over the best smoothing", gain("steady", JOINTLY), 1),
-        ("switching: points over the best smoothing", gain("switching", JOINTLY), 8),
-        ("near the switch: points over the best smoothing", gain("switching", JOINTLY, "near_accuracy"), 8),
-        ("switching, unseen: points over the best smoothing", gain("switching, unseen", JOINTLY), 3),
+        _make_floor("steady: points over the CNN", gain("steady", "cnn"), 20),
+        _make_floor("switching: points over the CNN", gain("switching", "cnn"), 20),
     ]
+    for words, name, figure, floor in (
+        ("steady", "steady", "accuracy", 1),
+        ("switching", "switching", "accuracy", 8),
+        ("near the switch", "switching", "near_accuracy", 8),
+        ("switching, unseen", "switching, unseen", "accuracy", 3),
+    ):
+        row = _make_floor(f"{words}: points over the best smoothing", gain(name, JOINTLY, figure), floor)
+        floors.append({**row, "harder": gain(name, GENEROUSLY, figure)})
     if ckplus:
-        floors.append(("CK+'s ordered frames: points over the CNN", ckplus["margin_points"]["mean"], 0))
-    rows = [{"what": what, "found": found, "floor": floor, "reached": found >= floor} for what, found, floor in floors]
+        floors.append(_make_floor("CK+'s ordered frames: points over the CNN", ckplus["margin_points"]["mean"], 0))
     if real:
         flips = {name: figures["flips"] for name, figures in real["total"]["systems"].items()}
         is_calm = flips["model"] <= MAX_FLIPS_RATIO * flips["cnn"]
         ratio = real["total"]["flips_ratio_to_cnn"]
-        rows.append(
+        floors.append(
             {"what": "real clips: flips over the CNN's", "found": ratio, "ceiling": MAX_FLIPS_RATIO, "reached": is_calm}
         )
-    return rows
+    return floors
+
+
+def _make_floor(what: str, found: float, floor: float) -> dict[str, Any]:
+    return {"what": what, "found": found, "floor": floor, "reached": found >= floor}

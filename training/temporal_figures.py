@@ -1,6 +1,7 @@
 """Pictures of the temporal benchmark: accuracy around a switch, example clips, and a real face's timeline."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +14,8 @@ from numpy.typing import NDArray
 from contracts.emotions import COLOURS, EMOTIONS
 from training.flips import FaceTimeline
 from training.smoothing import Probabilities
-from training.temporal import JOINTLY, SetAnswers, measure_curve
+from training.temporal import JOINTLY, SetAnswers
+from training.temporal_sets import SWITCHING_SETS
 
 # Okabe and Ito's blue, vermilion and green; each system has a line style of its own as well.
 _STYLES = {"model": ("#0072B2", "-"), JOINTLY: ("#00805B", "--"), "cnn": ("#D55E00", ":")}
@@ -22,17 +24,14 @@ _PALETTE = ListedColormap([COLOURS[emotion] for emotion in EMOTIONS])
 _EXAMPLES = 6
 
 
-def draw_switch(sets: dict[str, SetAnswers], path: Path) -> None:
-    """Draw each system's accuracy by distance from the switch, for seen and unseen corruptions."""
+def draw_switch(record: dict[str, Any], path: Path) -> None:
+    """Draw each system's accuracy by distance from the switch, for seen and unseen corruptions, from a record."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     canvas = FigureCanvasAgg(figure)
-    names = ("switching", "switching, unseen")
-    for axes, name in zip(figure.subplots(1, 2, sharey=True), names, strict=True):
-        clips = sets[name].clips
+    for axes, name in zip(figure.subplots(1, 2, sharey=True), SWITCHING_SETS, strict=True):
         for system, (colour, style) in _STYLES.items():
-            right = (sets[name].answers[system].argmax(-1) == clips.truth).astype(np.float64)
-            curve = measure_curve(right, clips.switch_at)
-            seconds = [step * (clips.times_s[1] - clips.times_s[0]) for step in curve]
+            curve = record["sets"][name]["systems"][system]["accuracy_by_distance"]
+            seconds = [int(step) * record["config"]["step_s"] for step in curve]
             axes.plot(seconds, list(curve.values()), style, color=colour, label=_NAMES[system], linewidth=2)
         axes.axvline(-0.05, color="#8C8C8C", linewidth=1)
         title = "corruptions never seen in training" if "unseen" in name else "corruptions known from training"

@@ -28,6 +28,7 @@ _PLANS: dict[str, tuple[bool, tuple[Corruption, ...]]] = {
     "switching, unseen": (True, UNSEEN),
 }
 SET_NAMES = tuple(_PLANS)
+SWITCHING_SETS = tuple(name for name, (is_switching, _) in _PLANS.items() if is_switching)
 
 
 @dataclass(frozen=True)
