@@ -45,11 +45,11 @@ CLAIMED = {
     "cnn_bilstm-paper": 0.794,
     "cnn_bilstm": 0.794,
     "cnn_bilstm_residual": 0.794,
-    "cnn_bilstm_residual-taught": 0.794,
     "cnn_bilstm-paper-three": 0.89,
     "cnn_bilstm-three": 0.89,
     "cnn_bilstm_residual-three": 0.89,
     "cnn_bilstm_residual-taught-three": 0.89,
+    "cnn_bilstm_residual-mixed-three": 0.89,
 }
 
 

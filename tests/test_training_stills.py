@@ -7,7 +7,7 @@ from torch import Generator
 
 from contracts.errors import DataError
 from models.networks import EmotionNet, NetworkConfig
-from training.augmentation import MILD
+from training.augmentation import MILD, mix
 from training.datasets import FaceDataset
 from training.engine import Stage, measure_nothing
 from training.experiments import find_experiment
@@ -102,3 +102,14 @@ def test_the_crops_of_served_networks_grow_over_the_epochs(name: str) -> None:
     for epoch in (0, stage.epochs // 2, stage.epochs - 1):
         next(stage.make_losses(network, epoch, Generator().manual_seed(0)))
     assert sizes == [32, 38, 44]
+
+
+def test_mixed_faces_are_sums_of_two_and_so_is_what_is_said_of_them() -> None:
+    pictures, targets = torch.rand(200, 4, 4), torch.eye(200)
+    mixed, wanted = mix(0.5, Generator().manual_seed(0), pictures, targets)
+    assert torch.allclose(mixed, (wanted @ pictures.flatten(1)).view(200, 4, 4), atol=1e-5)
+    assert torch.allclose(wanted.sum(1), torch.ones(200))
+    assert (wanted.diagonal() >= 0.5).all()
+    is_mixed = (wanted > 0).sum(1) == 2
+    assert 70 < is_mixed.sum() < 130
+    assert torch.equal(mixed[~is_mixed], pictures[~is_mixed])

@@ -88,6 +88,22 @@ def augment_stills(crops: Tensor, size_px: int, generator: Generator, strength: 
     return cut_out(out, chosen, round(size_px * strength.cut_out), generator)
 
 
+def mix(share: float, generator: Generator, *tensors: Tensor) -> list[Tensor]:
+    """Return tensors (N ...) of which a ``share`` of the rows are sums with another row, the same one in each tensor.
+
+    A row keeps half to all of itself (mixup, Zhang et al. 2018; for learning from a teacher Beyer et al. 2022).
+    """
+    number, device = len(tensors[0]), tensors[0].device
+    is_mixed = draw_uniform((number,), 0, 1, generator) < share
+    kept = torch.where(is_mixed, draw_uniform((number,), 0.5, 1, generator), 1)
+    other = torch.randperm(number, generator=generator, device=device)
+    out = []
+    for tensor in tensors:
+        weight = kept.view(-1, *[1] * (tensor.dim() - 1))
+        out.append(weight * tensor + (1 - weight) * tensor[other])
+    return out
+
+
 def blur(crops: Tensor) -> Tensor:
     """Return crops under a 3x3 box filter, twice."""
     out = crops[:, None]

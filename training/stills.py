@@ -14,7 +14,7 @@ from contracts.emotions import EMOTIONS
 from contracts.errors import DataError
 from models.networks import EmotionNet
 from models.preprocessing import standardise
-from training.augmentation import Strength, augment_stills
+from training.augmentation import Strength, augment_stills, mix
 from training.datasets import FaceDataset, compute_soft_targets, find_non_faces
 from training.devices import autocast
 from training.engine import Stage
@@ -72,11 +72,14 @@ def make_stills_stage(
     label_smoothing: float,
     measure: Callable[[EmotionNet], dict[str, float]],
     teacher: EmotionNet | None = None,
+    mixed_share: float = 0.0,
 ) -> Stage:
     """Return the stage that trains the CNN and both heads; the crops' sizes take equal shares of the epochs.
 
     ``label_smoothing`` is the share of each original label that is spread over all emotions: one annotator's word is
     less sure than ten votes. With a ``teacher``, most of the loss is the distance to what it says of the same crops.
+    ``mixed_share`` of the crops shine through one another (see ``mix``): on those the teacher has much to say that it
+    did not learn by heart.
     """
 
     labels_smoothed = stills.labels * (1 - label_smoothing) + label_smoothing / len(EMOTIONS)
@@ -85,11 +88,13 @@ def make_stills_stage(
         size_px = sizes_px[epoch * len(sizes_px) // epochs]
         order = torch.randperm(len(stills.images), generator=generator, device=stills.images.device)
         for batch in torch.split(order[: stills.num_batches * BATCH], BATCH):
-            crops = standardise(augment_stills(stills.images[batch].float(), size_px, generator, strength))
+            pictures = augment_stills(stills.images[batch].float(), size_px, generator, strength)
+            wanted = [stills.votes[batch], labels_smoothed[batch]]
+            if mixed_share:
+                pictures, *wanted = mix(mixed_share, generator, pictures, *wanted)
+            crops = standardise(pictures)
             votes, labels = _answer(network, crops)
-            loss = _compare(votes, stills.votes[batch], stills.vote_weights) + _compare(
-                labels, labels_smoothed[batch], stills.label_weights
-            )
+            loss = _compare(votes, wanted[0], stills.vote_weights) + _compare(labels, wanted[1], stills.label_weights)
             if teacher is not None:
                 with torch.no_grad():
                     said = _answer(teacher, crops)

@@ -9,13 +9,15 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from contracts.errors import DataError
+from training.augmentation import mix
 from training.datasets import FaceDataset
 from training.devices import autocast
 from training.engine import Stage, measure_nothing
 
 # Turns uint8 crops (N H W) into what the network takes (N 1 H' W').
 Preprocess = Callable[[Tensor], Tensor]
-# Returns the loss of a batch from (network, inputs, class indices (N), weights of the classes (K) or None).
+# Returns the loss of a batch from (network, inputs, class indices (N) or shares of the classes (N K), weights of the
+# classes (K) or None).
 BatchLoss = Callable[[nn.Module, Tensor, Tensor, Tensor | None], Tensor]
 Augment = Callable[[Tensor, Generator], Tensor]
 EVALUATION_BATCH = 256
@@ -27,6 +29,7 @@ class Setting:
 
     ``class_weights`` weighs each class by the inverse of its frequency in the loss; ``oversample`` draws each class
     equally often instead (an epoch keeps its length). Both are ways to hear rare emotions; together they overdo it.
+    ``mixed_share`` of the crops shine through one another (``augmentation.mix``), and so do their labels.
     """
 
     epochs: int
@@ -39,6 +42,7 @@ class Setting:
     average_decay: float = 0.0
     label_smoothing: float = 0.0
     augment: bool = False
+    mixed_share: float = 0.0
     class_weights: bool = False
     oversample: bool = False
 
@@ -91,8 +95,13 @@ def make_supervised_stage(
             crops = images[chosen]
             if setting.augment:
                 crops = augment(crops.float(), generator).round().clamp(0, 255).to(torch.uint8)
+            targets = labels[chosen]
+            if setting.mixed_share:
+                one_hot = functional.one_hot(targets, len(counts)).float()
+                mixed, targets = mix(setting.mixed_share, generator, crops.float(), one_hot)
+                crops = mixed.round().to(torch.uint8)
             with autocast(device):
-                loss = loss_of(network, preprocess(crops), labels[chosen], weights)
+                loss = loss_of(network, preprocess(crops), targets, weights)
             yield loss
 
     return Stage(

@@ -72,6 +72,7 @@ EXPERIMENTS = (
         train_px=TRAIN_PX,
         measures_conditions=True,
         is_claimed=True,
+        compared_with="cnn",
     ),
     make_experiment(
         "cnn_bilstm-three",
@@ -82,6 +83,7 @@ EXPERIMENTS = (
         THREE_EMOTIONS,
         train_px=TRAIN_PX,
         is_claimed=True,
+        compared_with="cnn-three",
     ),
     *(
         make_experiment(
