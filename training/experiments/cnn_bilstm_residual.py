@@ -5,8 +5,8 @@ and their weights have learned FER+ votes and original labels together. The map'
 epochs are no better: 13 of 14 on three emotions named 0.803 of half A, these 8 name 0.813.
 
 ``-taught`` also learns what ``base`` says of each augmented crop by its head for the original labels; in ``-mixed``
-half of those crops shine through one another, so that ``base`` is asked for more than it knows by heart. Half A does not
-tell the three apart (0.813, 0.814 and 0.812 of 1,097 faces).
+half of those crops shine through one another, so that ``base`` is asked for more than it knows by heart. Half A does
+not tell the three apart (0.813, 0.814 and 0.812 of 1,097 faces).
 """
 
 from dataclasses import replace
