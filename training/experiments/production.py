@@ -11,6 +11,9 @@ Three experiments, to be run in this order with one seed:
   ``refine`` is twice as long as that of ``small``: it too had learned its own faces hardly better than others.
 - ``production`` goes on from ``small`` and learns what ``base`` says of each augmented crop, beside the labels.
 
+``production-mixed`` goes on from there with crops that shine through one another (``augmentation.mix``): a trial that
+gained nothing (see ``docs/decisions.md``).
+
 Each ends with stage ``clips``, which freezes the CNN and trains the temporal part on clips made from stills, at any
 rate, with frames spoilt and expressions changing.
 """
@@ -48,6 +51,7 @@ class Phase:
     sizes_px: tuple[int, ...]
     strength: Strength
     label_smoothing: float = 0.0
+    mixed_share: float = 0.0
 
 
 SMALL_PHASES = (Phase("stills", 36, 0.1, SIZES_PX, STRONG), Phase("refine", 14, 0.05, SIZES_PX[-1:], MILD))
@@ -56,6 +60,7 @@ BASE_PHASES = (
     Phase("refine", 30, 0.05, SIZES_PX[-1:], MILD, label_smoothing=0.1),
 )
 TAUGHT_PHASES = (Phase("distil", 30, 0.05, SIZES_PX[-1:], MILD, label_smoothing=0.1),)
+MIXED_PHASES = (Phase("mix", 20, 0.05, SIZES_PX[-1:], MILD, label_smoothing=0.1, mixed_share=0.5),)
 
 
 def make_stages(
@@ -84,6 +89,7 @@ def make_stages(
                 phase.label_smoothing,
                 measure,
                 teacher,
+                phase.mixed_share,
             )
             for phase in phases
         ),
@@ -127,6 +133,15 @@ EXPERIMENTS = (
         SMALL,
         TAUGHT_PHASES,
         starts_from="small",
+        taught_by="base",
+        measures_conditions=True,
+    ),
+    make_experiment(
+        "production-mixed",
+        "production, 20 epochs more on mixed faces",
+        SMALL,
+        MIXED_PHASES,
+        starts_from="production",
         taught_by="base",
         measures_conditions=True,
     ),
