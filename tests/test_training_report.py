@@ -238,7 +238,8 @@ def test_the_temporal_benchmarks_record_becomes_a_section(tmp_path: Path) -> Non
             "steady": {"n": 1500, "systems": {"model": system}},
             "switching": {"n": 1500, "systems": {"cnn": switching}},
         },
-        "ckplus_ordered_frames": None,
+        # As older records have it.
+        "ckplus_ordered_frames": {"n_sequences": 3, "n_frames": 9, "accuracy": {"model": {"mean": 70.0, "se": 2.0}}},
         "real_recordings": None,
     }
     write_record(tmp_path / "temporal.json", record)
@@ -248,6 +249,7 @@ def test_the_temporal_benchmarks_record_becomes_a_section(tmp_path: Path) -> Non
     assert "| switching | cnn | 71.2 ± 0.5 | 71.2 ± 0.5 | 0.600 | 0.500 | 0.040 | 0.61 | 20 % |" in section
     assert "| real clips: flips over the CNN's | 0.7 | at most 0.5 | **missed** |" in section
     assert "centred mean, radius 2" in section
+    assert "| windows | 70.0 ± 2.0 | – | – |" in section
     assert section.index("### production-1") < section.index("### base-2")
 
 

@@ -1,6 +1,7 @@
 """A whole training run on a small data set: data in, a model that serves out."""
 
 import hashlib
+import json
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from cli import train as train_command
 from contracts.errors import DataError, UsageError
 from contracts.model_card import read_card
 from models.predictor import EmotionPredictor
-from training.experiments import find_experiment
+from training.experiments import find_experiment, list_experiments
 from training.records import RECORDS_DIR, read_record
 from training.run import run_experiment
 
@@ -167,16 +168,27 @@ def test_a_folder_never_goes_on_with_another_experiments_weights(data: Path, tmp
         run_experiment(data, "cnn_bilstm-weighted", tmp_path, threads=1, smoke=True, report=lambda line: None)
 
 
-@pytest.mark.parametrize("name", ["small", "base", "production"])
+@pytest.mark.parametrize("name", ["small", "base", "production", "production-mixed", "production-original"])
 def test_the_plans_are_those_of_the_finished_runs(data: Path, name: str) -> None:
     """A finished run folder is exported only while the plan stays what it was."""
     from training.datasets import read_dataset
 
-    plan = read_record(RECORDS_DIR / f"{name}-seed1.json")["epochs"]
-    stages = find_experiment(name).make_stages(
-        read_dataset(data, "Training"), read_dataset(data, "PublicTest-A"), torch.device("cpu")
+    plan, experiment = read_record(RECORDS_DIR / f"{name}-seed1.json")["epochs"], find_experiment(name)
+    teacher = find_experiment("base").make_network()
+    helpers = {"teacher": teacher} if experiment.taught_by else {}
+    stages = experiment.make_stages(
+        read_dataset(data, "Training"), read_dataset(data, "PublicTest-A"), torch.device("cpu"), **helpers
     )
     assert {stage.name: stage.epochs for stage in stages} == plan
+
+
+@pytest.mark.parametrize("name", [experiment.name for experiment in list_experiments()])
+def test_the_settings_are_those_of_the_finished_runs(name: str) -> None:
+    """Another setting would make another run of a finished folder, and of a row another than its record tells."""
+    for path in RECORDS_DIR.glob(f"{name}-seed*.json"):
+        config = read_record(path)["config"]
+        # The run of ``small`` is older than the settings in records.
+        assert config == json.loads(json.dumps(find_experiment(name).config)) or (name == "small" and not config)
 
 
 def test_one_file_under_two_names_cannot_be_trained_on(data: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from torch import Generator
 
 from contracts.errors import DataError
 from models.networks import EmotionNet, NetworkConfig
+from training import stills as stills_module
 from training.augmentation import MILD, mix
 from training.datasets import FaceDataset
 from training.engine import Stage, measure_nothing
@@ -113,3 +114,21 @@ def test_mixed_faces_are_sums_of_two_and_so_is_what_is_said_of_them() -> None:
     is_mixed = (wanted > 0).sum(1) == 2
     assert 70 < is_mixed.sum() < 130
     assert torch.equal(mixed[~is_mixed], pictures[~is_mixed])
+
+
+def test_what_is_wanted_of_mixed_faces_is_mixed_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    wanted: list[torch.Tensor] = []
+    compare = stills_module._compare
+
+    def keep(said: torch.Tensor, targets: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        wanted.append(targets)
+        return compare(said, targets, weights)
+
+    monkeypatch.setattr(stills_module, "_compare", keep)
+    stills = read_stills(make_faces(140), CPU)
+    for share, is_mixed in ((0.0, False), (1.0, True)):
+        stage = make_stills_stage("s", stills, 2, 0.1, (32,), MILD, 0.0, measure_nothing, mixed_share=share)
+        wanted.clear()
+        list_losses(make_network(0).train(), stage)
+        assert all(torch.allclose(targets.sum(1), torch.ones(len(targets))) for targets in wanted) and wanted
+        assert all((targets.amax(1) < 0.999).float().mean() > 0.5 for targets in wanted) == is_mixed

@@ -12,6 +12,7 @@ import pytest
 import torch
 from test_training_ckplus import write_ckplus
 
+from contracts.emotions import EMOTIONS
 from contracts.messages import CropSequence
 from contracts.model_card import InputContract
 from models.checkpoints import save_model
@@ -147,16 +148,22 @@ def test_ckplus_is_read_in_order_without_contempt(predictor: EmotionPredictor) -
 
 def test_each_of_ckplus_sequences_is_one_event(predictor: EmotionPredictor, monkeypatch: pytest.MonkeyPatch) -> None:
     ckplus = make_ckplus(14)
-    truth = {
-        image.tobytes(): emotion for image, emotion in zip(ckplus.faces.images, ckplus.find_emotions(), strict=True)
-    }
+    truth = dict(zip((image.tobytes() for image in ckplus.faces.images), ckplus.find_emotions(), strict=True))
+    broken = ckplus.faces.images[ckplus.list_sequences()[0][1]].tobytes()
+    neutral = EMOTIONS.index("neutral")
 
     def predict(windows: list[np.ndarray], _: object) -> list[np.ndarray]:
-        return [np.eye(7, dtype=np.float32)[[truth[crop.tobytes()] for crop in window]] for window in windows]
+        """All right as windows; alone, the middle frame of one sequence is named neutral."""
+        keys = [[crop.tobytes() for crop in window] for window in windows]
+        named = [[neutral if key == broken and len(row) == 1 else truth[key] for key in row] for row in keys]
+        return [np.eye(7, dtype=np.float32)[row] for row in named]
 
     monkeypatch.setattr(predictor, "predict", predict)
     found = temporal.measure_ckplus(predictor, ckplus)
-    assert found["event_f1"] == found["frame_macro_f1"] == {"model": 1.0, "cnn": 1.0}
+    # One event of twelve is broken into three, none of which overlaps it by half.
+    assert found["event_f1"] == {"model": 1.0, "cnn": pytest.approx(2 * 11 / (12 + 14), abs=1e-4)}
+    # Of six frames of that emotion five are found; neutral, which CK+ has not, is no class of the mean.
+    assert found["frame_macro_f1"] == {"model": 1.0, "cnn": pytest.approx((5 + 2 * 5 / 11) / 6, abs=1e-4)}
 
 
 def make_sequence(times_s: list[float], store: tuple[int, int], track_id: int = 1) -> CropSequence:

@@ -43,9 +43,9 @@ says in words why a row has none.
   and the hardware. **A figure marked as a claim is the paper's**, measured by its own protocol, and was not
   measured here.
 - **Cost.** Milliseconds per image include preprocessing. They and the seconds of training were taken on a machine that
-  often did other work too: read them as upper bounds, comparable on the same hardware only. Most records made before
-  23 November 2026 count them by the clock on the wall, later ones by the processor's time. On a CPU a row of the
-  papers' systems is meant to take half an hour, epochs cut accordingly; its minutes say where it took more.
+  often did other work too: read them as upper bounds, comparable on the same hardware only. Some records count
+  milliseconds by the clock on the wall, the newer ones by the processor's time (`docs/decisions.md`). On a CPU a row of
+  the papers' systems is meant to take half an hour, epochs cut accordingly; its minutes say where it took more.
 - **Again.** The commands under *Runs* train; `emotrace evaluate --data DATA --run FOLDER --split PublicTest-B --labels
   fer2013` measures what they left in FOLDER. Learning curves are of the first seed and, on CK+, the first fold."""
 

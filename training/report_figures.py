@@ -41,14 +41,16 @@ def draw_curves(rows: Sequence[Row], path: Path) -> None:
             # A curve of one epoch would be no line, and a diverged one has holes.
             mark = "o" if np.isfinite(values).sum() <= 2 else ""
             axis.plot(epochs, values, color=colour, linestyle=style, linewidth=1.4, marker=mark, markersize=4)
-        axes[0].plot([], [], color=colour, linestyle=style, linewidth=1.4, label=_shorten(row.title))
+        axes[0].plot(
+            [], [], color=colour, linestyle=style, linewidth=1.4, label=f"{_shorten(row.title)} ({_name_labels(row)})"
+        )
     for axis, (_, title) in zip(axes, panels, strict=True):
         _calm(axis)
         axis.set_title(title, fontsize=10, loc="left")
         axis.set_xlabel("epoch, stages one after the other", fontsize=9)
         _draw_grid(axis)
     figure.legend(loc="outside lower center", ncols=len(panels), fontsize=8, frameon=False)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def draw_confusions(rows: Sequence[Row], path: Path) -> None:
@@ -62,7 +64,7 @@ def draw_confusions(rows: Sequence[Row], path: Path) -> None:
         metrics = row.records[0]["metrics"]
         counts = np.array((metrics[CKPLUS] if row.kind == "own" else metrics[REPORTED][row.kind])["confusion_matrix"])
         _draw_confusion(axis, counts, row)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def draw_claims(rows: Sequence[Row], path: Path) -> None:
@@ -88,7 +90,7 @@ def draw_claims(rows: Sequence[Row], path: Path) -> None:
     _draw_grid(axis, "x")
     _calm(axis)
     figure.legend(loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def draw_conditions(rows: Sequence[Row], path: Path) -> None:
@@ -107,7 +109,7 @@ def draw_conditions(rows: Sequence[Row], path: Path) -> None:
     _draw_grid(axis)
     _calm(axis)
     figure.legend(loc="outside lower center", ncols=3, fontsize=8, frameon=False)
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def draw_attention_means(rows: Sequence[Row], path: Path) -> None:
@@ -127,7 +129,7 @@ def draw_attention_means(rows: Sequence[Row], path: Path) -> None:
         axis.tick_params(length=0)
         axis.spines[:].set_visible(False)
     figure.colorbar(heat, ax=panels.tolist(), shrink=0.8, label="mean weight of a row of the map")
-    _write(figure, path)
+    write_figure(figure, path)
 
 
 def _draw_confusion(axis: Axes, counts: NDArray[np.int64], row: Row) -> None:
@@ -168,7 +170,12 @@ def _calm(axis: Axes) -> None:
     axis.set_axisbelow(True)
 
 
-def _write(figure: Figure, path: Path) -> None:
+def write_figure(figure: Figure, path: Path) -> None:
+    """Write a figure as PNG, its folder too; the same records give the same bytes.
+
+    Raises:
+        OutputError: the path cannot be written.
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Without the date and the version, the same records give the same bytes.

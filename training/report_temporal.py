@@ -6,6 +6,7 @@ from typing import Any
 from contracts.model_card import DEFAULT_MODEL
 from training.report_tables import make_table
 from training.results import NONE
+from training.temporal import SHORT_CROPS
 from training.temporal_figures import draw_switch
 from training.temporal_sets import SWITCHING_SETS
 
@@ -72,23 +73,28 @@ def make_held_out_section(records: list[dict[str, Any]]) -> list[str]:
         flips = real["total"]["systems"] if real else None
         minutes = real["total"]["face_minutes"] if real else None
         told = f"{flips['model']['flips']} of {flips['cnn']['flips']} in {minutes} minutes" if flips else NONE
-        neutral = _format(record["short_windows"]["named_neutral"]["model"])
+        short = record.get("short_windows")
+        neutral = _format(short["named_neutral"]["model"]) if short else NONE
         lines.append([record["model_id"], *map(_format, figures), *on_ckplus, neutral, told, record["machine"]])
-    titles = ("model", "steady", "switching", "near the switch", "switching, unseen")
-    on_ckplus_titles = (
+    titles = (
+        "model",
+        "steady",
+        "switching",
+        "near the switch",
+        "switching, unseen",
         "held-out CK+, windows",
         "frames alone",
         "neutral in short windows",
         "label flips, of the CNN's",
+        "hardware",
     )
-    short = records[0]["short_windows"]
     return [
         "An experiment may teach the temporal part with half of CK+'s subjects and with unlabelled recordings. These "
         "figures are of clips of half B, and of the subjects and recordings that were held out (percent ± standard "
-        f"error): `{records[0]['command']}`. *Neutral in short windows* are half B's {short['n']} neutral faces, each "
-        f"shown {short['crops']} times within a tenth of a second, that are named neutral: CK+ has no neutral face, "
+        f"error): `{records[0]['command']}`. *Neutral in short windows* are half B's neutral faces, each "
+        f"shown {SHORT_CROPS} times within a tenth of a second, that are named neutral: CK+ has no neutral face, "
         "and its sequences are as short. What was made of this stands in `docs/decisions.md`.",
-        make_table((*titles, *on_ckplus_titles, "hardware"), lines),
+        make_table(titles, lines),
     ]
 
 
@@ -138,13 +144,13 @@ def _make_floors_table(floors: list[dict[str, Any]]) -> str:
 
 
 def _make_ckplus_table(ckplus: dict[str, Any]) -> str:
-    words = {"model": "windows", "cnn": "frames alone"}
+    words, figures = {"model": "windows", "cnn": "frames alone"}, ("event_f1", "frame_macro_f1")
     lines = [
-        [words[name], _format(accuracy), f"{ckplus['event_f1'][name]:.3f}", f"{ckplus['frame_macro_f1'][name]:.3f}"]
+        [words[name], _format(accuracy), *(_format_f1(ckplus.get(key, {}).get(name)) for key in figures)]
         for name, accuracy in ckplus["accuracy"].items()
     ]
     told = f"CK+'s ordered frames ({ckplus['n_sequences']} sequences, {ckplus['n_frames']:,} frames, no training there)"
-    return make_table((told, "accuracy", "event F1", "macro F1"), lines)
+    return make_table((told, "accuracy", "event F1", "macro F1 of frames"), lines)
 
 
 def _make_flips_table(total: dict[str, Any]) -> str:
@@ -163,3 +169,7 @@ def _make_flips_table(total: dict[str, Any]) -> str:
 
 def _format(value: dict[str, float] | None) -> str:
     return f"{value['mean']:.1f} ± {value['se']:.1f}" if value else NONE
+
+
+def _format_f1(value: float | None) -> str:
+    return NONE if value is None else f"{value:.3f}"

@@ -78,8 +78,7 @@ def make_stills_stage(
 
     ``label_smoothing`` is the share of each original label that is spread over all emotions: one annotator's word is
     less sure than ten votes. With a ``teacher``, most of the loss is the distance to what it says of the same crops.
-    ``mixed_share`` of the crops shine through one another (see ``mix``): on those the teacher has much to say that it
-    did not learn by heart.
+    ``mixed_share`` of the crops shine through one another (``augmentation.mix``), and so does what is wanted of them.
     """
 
     labels_smoothed = stills.labels * (1 - label_smoothing) + label_smoothing / len(EMOTIONS)
@@ -89,12 +88,16 @@ def make_stills_stage(
         order = torch.randperm(len(stills.images), generator=generator, device=stills.images.device)
         for batch in torch.split(order[: stills.num_batches * BATCH], BATCH):
             pictures = augment_stills(stills.images[batch].float(), size_px, generator, strength)
-            wanted = [stills.votes[batch], labels_smoothed[batch]]
+            votes_wanted, labels_wanted = stills.votes[batch], labels_smoothed[batch]
             if mixed_share:
-                pictures, *wanted = mix(mixed_share, generator, pictures, *wanted)
+                pictures, votes_wanted, labels_wanted = mix(
+                    mixed_share, generator, pictures, votes_wanted, labels_wanted
+                )
             crops = standardise(pictures)
             votes, labels = _answer(network, crops)
-            loss = _compare(votes, wanted[0], stills.vote_weights) + _compare(labels, wanted[1], stills.label_weights)
+            loss = _compare(votes, votes_wanted, stills.vote_weights) + _compare(
+                labels, labels_wanted, stills.label_weights
+            )
             if teacher is not None:
                 with torch.no_grad():
                     said = _answer(teacher, crops)

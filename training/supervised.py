@@ -29,7 +29,8 @@ class Setting:
 
     ``class_weights`` weighs each class by the inverse of its frequency in the loss; ``oversample`` draws each class
     equally often instead (an epoch keeps its length). Both are ways to hear rare emotions; together they overdo it.
-    ``mixed_share`` of the crops shine through one another (``augmentation.mix``), and so do their labels.
+    ``mixed_share`` of the crops shine through one another (``augmentation.mix``), and so do their labels: for losses
+    that take shares of classes, as cross-entropies do and centre losses do not.
     """
 
     epochs: int
@@ -47,7 +48,7 @@ class Setting:
     oversample: bool = False
 
     def to_dict(self) -> dict[str, object]:
-        return asdict(self)
+        return leave_out_mixing(asdict(self))
 
     def make_optimiser(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         if self.optimiser == "adam":
@@ -55,6 +56,11 @@ class Setting:
         return torch.optim.SGD(
             parameters, self.learning_rate, momentum=0.9, nesterov=True, weight_decay=self.weight_decay
         )
+
+
+def leave_out_mixing(settings: dict[str, object]) -> dict[str, object]:
+    """Return ``settings`` without a ``mixed_share`` of 0: runs older than it are told from others by their settings."""
+    return {key: value for key, value in settings.items() if key != "mixed_share" or value}
 
 
 def make_supervised_stage(

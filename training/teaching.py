@@ -35,15 +35,15 @@ def compute_distance(logits: Tensor, said: Tensor) -> Tensor:
 def make_taught_loss(teacher: EmotionNet, label_names: Sequence[str], label_smoothing: float) -> BatchLoss:
     """Return the loss of a classifier of FER2013's original labels ``label_names``, taught by the head that knows them.
 
-    It takes standardised crops, as the teacher does, and batches of them alone: the weights of classes are not read.
+    It takes standardised crops, as the teacher does.
     """
     columns = [EMOTIONS.index(name) for name in label_names]
 
-    def compute_loss(network: nn.Module, crops: Tensor, labels: Tensor, _: Tensor | None) -> Tensor:  # N 1 H W, N
+    def compute_loss(network: nn.Module, crops: Tensor, labels: Tensor, weights: Tensor | None) -> Tensor:  # N 1 H W
         with torch.no_grad():
             said = teacher.original_head(teacher.compute_features(crops[:, 0])).float()[:, columns]
         logits = network(crops).float()
-        loss = functional.cross_entropy(logits, labels, label_smoothing=label_smoothing)
+        loss = functional.cross_entropy(logits, labels, weights, label_smoothing=label_smoothing)
         return weigh(loss, compute_distance(logits, said))
 
     return compute_loss

@@ -16,7 +16,7 @@ from contracts.emotions import EMOTIONS
 from models.predictor import EmotionPredictor
 from training.ckplus import STEP_S, CkPlus
 from training.datasets import FaceDataset
-from training.evaluation import score, select_labelled
+from training.evaluation import Evaluation, score, select_labelled
 from training.events import compute_event_f1, measure_lag
 from training.smoothing import Probabilities, choose_smoother, list_smoothers
 from training.temporal_sets import LENGTH, SET_NAMES, ClipSet, make_set
@@ -193,10 +193,15 @@ def measure_ckplus(predictor: EmotionPredictor, ckplus: CkPlus) -> dict[str, Any
         "n_frames": len(rows),
         "n_sequences": len(sequences),
         "accuracy": {name: _to_points(values) for name, values in right.items()},
-        "frame_macro_f1": {name: round(found.macro_f1, 4) for name, found in scored.items()},
+        "frame_macro_f1": {name: round(_average_f1(found), 4) for name, found in scored.items()},
         "event_f1": {name: round(compute_event_f1(truth, found), 4) for name, found in predicted.items()},
         "margin_points": _to_points(right["model"] - right["cnn"]),
     }
+
+
+def _average_f1(found: Evaluation) -> float:
+    """Return the mean F1 of the emotions that occur: CK+ has no neutral, however often it is named."""
+    return float(np.mean([figures.f1 for figures in found.per_class.values() if figures.n]))
 
 
 def measure_short_windows(predictor: EmotionPredictor, faces: FaceDataset) -> dict[str, Any]:
@@ -205,6 +210,7 @@ def measure_short_windows(predictor: EmotionPredictor, faces: FaceDataset) -> di
 
     Raises:
         DataError: the faces have no votes.
+        ValueError: none of them is neutral.
     """
     labelled, truth = select_labelled(faces, "ferplus")
     neutral = EMOTIONS.index("neutral")

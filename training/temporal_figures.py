@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from contracts.emotions import COLOURS, EMOTIONS
 from training.flips import FaceTimeline
+from training.report_figures import write_figure
 from training.smoothing import Probabilities
 from training.temporal import JOINTLY, SetAnswers
 from training.temporal_sets import SWITCHING_SETS
@@ -27,7 +28,6 @@ _EXAMPLES = 6
 def draw_switch(record: dict[str, Any], path: Path) -> None:
     """Draw each system's accuracy by distance from the switch, for seen and unseen corruptions, from a record."""
     figure = Figure(figsize=(10, 4), layout="constrained")
-    canvas = FigureCanvasAgg(figure)
     for axes, name in zip(figure.subplots(1, 2, sharey=True), SWITCHING_SETS, strict=True):
         for system, (colour, style) in _STYLES.items():
             curve = record["sets"][name]["systems"][system]["accuracy_by_distance"]
@@ -40,7 +40,7 @@ def draw_switch(record: dict[str, Any], path: Path) -> None:
         _clear(axes)
     figure.axes[0].set_ylabel("crops named right, %")
     figure.axes[0].legend(frameon=False)
-    canvas.print_figure(path, dpi=120)
+    write_figure(figure, path)
 
 
 def draw_examples(found: SetAnswers, path: Path) -> None:

@@ -1,12 +1,11 @@
 """Paper A's CNN-BiLSTM on the convolutions of ``base``, whose trained weights it begins with.
 
 The paper leaves its convolutions open. Those of ``cnn_bilstm`` are of the kind it names; these have residual blocks,
-and their weights have learned FER+ votes and original labels together. The map's 6x6 positions are the sequence. More
-epochs are no better: 13 of 14 on three emotions named 0.803 of half A, these 8 name 0.813.
+and their weights have learned FER+ votes and original labels together. The map's 6x6 positions are the sequence.
 
-``-taught`` also learns what ``base`` says of each augmented crop by its head for the original labels; in ``-mixed``
-half of those crops shine through one another, so that ``base`` is asked for more than it knows by heart. Half A does
-not tell the three apart (0.813, 0.814 and 0.812 of 1,097 faces).
+``-taught`` also learns what ``base`` says of each augmented crop by its head for the original labels. In ``-mixed``
+half of those crops shine through one another, which makes them harder to learn by heart, so it has 12 epochs for 8.
+``docs/decisions.md`` tells what half A said of the three.
 """
 
 from dataclasses import replace

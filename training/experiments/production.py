@@ -32,6 +32,7 @@ from training.datasets import FaceDataset
 from training.engine import Stage
 from training.experiments import Experiment, Served
 from training.stills import make_measure, make_stills_stage, read_stills
+from training.supervised import leave_out_mixing
 from training.windows import WINDOW_LENGTH, make_clips_stage
 
 SIZES_PX = (32, 38, 44)
@@ -115,7 +116,7 @@ def make_experiment(
         preprocess=standardise,
         config={
             "network": network.to_dict(),
-            "phases": [asdict(phase) for phase in phases],
+            "phases": [leave_out_mixing(asdict(phase)) for phase in phases],
             "clip_epochs": CLIP_EPOCHS,
             "teacher": teaching.describe() if taught_by else None,
         },

@@ -1,8 +1,8 @@
 """The shipped size, fine-tuned for FER2013's original labels alone.
 
 ``production`` follows FER+'s votes and knows the original labels by a second head. Here the CNN and that head go on
-from it for those labels only, with ``base``'s second head as the teacher: what a network of this size can reach by the
-convention that the papers report. It is measured and not shipped.
+from it for those labels only, ten epochs with ``base``'s second head as the teacher, by the convention that the papers
+report. Epochs and rate were fixed beforehand; it is measured and not shipped.
 """
 
 from dataclasses import replace
@@ -42,7 +42,11 @@ class OriginalNet(nn.Module):
 def make_stages(
     training: FaceDataset, selection: FaceDataset | None, device: torch.device, teacher: EmotionNet
 ) -> list[Stage]:
-    """Return the one stage; ``selection`` is the half on which its epochs are watched."""
+    """Return the one stage; ``selection`` is the half on which its epochs are watched.
+
+    Raises:
+        DataError: there are fewer faces than make a batch.
+    """
     loss = make_taught_loss(teacher, training.label_names, SETTING.label_smoothing)
 
     def augment(crops: Tensor, generator: torch.Generator) -> Tensor:
