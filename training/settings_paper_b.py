@@ -35,8 +35,7 @@ CLAIM, CLAIM_NOTE = (
 OURS = Setting(epochs=20, batch=64, learning_rate=0.002, one_cycle=True, label_smoothing=0.1, augment=True)
 # All that is compared with each other has the same few epochs.
 SHORT = replace(OURS, epochs=3)
-# Adam at its usual rate, no augmentation. Of stopping early the paper says nothing; here it keeps the row within half an
-# hour.
+# Adam at its usual rate, no augmentation. The paper does not stop early; here that keeps the row within half an hour.
 PAPER = Setting(epochs=16, batch=64, learning_rate=0.001, patience=4)
 CKPLUS = Setting(epochs=12, batch=32, learning_rate=0.001, one_cycle=True, augment=True)
 CKPLUS_SHORT = replace(CKPLUS, epochs=4)
