@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import sqlalchemy as sa
-from browsing import CHART, download, keep_picture, needs_chromium, read_download
+from browsing import CHART, download, keep_picture, needs_chromium, read_download, wait_until_drawn
 from conftest import RunEmotrace
 from playwright.sync_api import Page
 from timeline_rows import add_track, make_probabilities, make_session
@@ -124,6 +124,7 @@ def test_an_analyst_marks_a_span_and_names_a_face(dashboard: str, data_url: str,
         (row,) = markers.list_markers(connection, session["source_id"], session["session_id"])
     assert (row["name"], row["start"], row["end"]) == ("braking", 0.0, 10.0)
     assert f"marker={row['marker_id']}" in page.url
+    wait_until_drawn(page)  # what is typed while the page is drawn anew is lost
     page.get_by_text("Names of faces, merging, splitting").click()
     page.get_by_role("textbox", name="Name").fill(HOSTILE[:70])
     page.get_by_role("button", name="Rename").click()
@@ -135,7 +136,7 @@ def test_an_analyst_marks_a_span_and_names_a_face(dashboard: str, data_url: str,
     # A click fixes a moment, which is marked too.
     page.get_by_text("Pick a moment").click()
     page.wait_for_function("document.querySelector('.js-plotly-plot')?._fullLayout?.dragmode === 'pan'")
-    page.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")
+    wait_until_drawn(page)
     page.wait_for_timeout(500)  # the chart finds its place
     box = page.locator(".js-plotly-plot").last.bounding_box()
     assert box is not None
